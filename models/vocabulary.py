@@ -1,0 +1,246 @@
+"""Every closed word list of the desk, each word once, each with its source.
+
+The words stand in rows, in JSON and on pages, so a word that was released is never changed, only added to.
+"""
+
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    """Where a mail came in."""
+
+    SMTP = "smtp"
+    LMTP = "lmtp"
+    IMAP = "imap"
+    ARCHIVE = "archive"
+    PORTAL = "portal"
+
+
+class LedgerState(StrEnum):
+    """What became of an accepted mail: exactly one of these (domain.md section 3, rule 1)."""
+
+    TICKET_OPENED = "ticket-opened"
+    ARTICLE_ADDED = "article-added"
+    REPORT_RECORDED = "report-recorded"
+    AUTO_REPLY_NOTED = "auto-reply-noted"
+    COMMAND_DONE = "command-done"
+    ACCESS_REQUESTED = "access-requested"
+    HELD = "held"
+    DUPLICATE = "duplicate"
+    DISCARDED = "discarded"
+
+
+class Reason(StrEnum):
+    """Why a mail was decided as it was: the closed list of `postdesk explain` and of the ledger."""
+
+    # a ticket opens
+    SUPERUSER = "superuser"  # the author holds a seat
+    CONTACT = "contact"  # a registered contact whose customer lets colleagues open tickets
+    COLLEAGUE_OPENED = "colleague-opened"  # customer's domain, no seat, customer setting `open`
+    PARTNER = "partner"  # a partner's contact, for one of its customers
+    FOLLOW_UP = "follow-up"  # answers a ticket closed too long ago: a new, linked one
+    FORWARDED_NOTICE = "forwarded-notice"  # a forward of a mail of ours is a new ticket
+    RELEASED = "released"  # an agent or a superuser let a held mail through
+    # an article is added
+    PARTICIPANT = "participant"  # the author takes part in the ticket
+    SEAT_HOLDER = "seat-holder"  # the author holds a seat of the ticket's customer
+    AGENT_REPLY = "agent-reply"  # an agent answered from the mail client
+    # commands and access
+    COMMAND = "command"
+    ACCESS_REQUEST = "access-request"
+    # machines
+    DELIVERY_REPORT = "delivery-report"  # about a mail of ours, proved by VERP token or Message-ID
+    COMPLAINT = "complaint"  # RFC 5965, about a mail of ours
+    AUTO_REPLY = "auto-reply"  # RFC 3834 auto-replied, noted on its ticket
+    UNMATCHED_REPORT = "unmatched-report"  # a report about a mail that is not provably ours: no state changes
+    UNMATCHED_AUTO_REPLY = "unmatched-auto-reply"  # an automatic reply to nothing of ours
+    BULK = "bulk"  # mailing list or bulk mail
+    LOOP = "loop"  # our own marker came back, or too many Received fields
+    LOOP_BROKEN = "loop-broken"  # the breaker paused this thread
+    SECOND_COPY = "second-copy"  # same content and author recorded before
+    # held for a person's judgment
+    AUTHOR_MISSING = "author-missing"
+    AUTHOR_AMBIGUOUS = "author-ambiguous"
+    OWN_ADDRESS = "own-address"  # From names one of our own addresses
+    UNBELIEVED = "unbelieved"  # failed under a published policy, or the customer asks for belief
+    LOOK_ALIKE = "look-alike"  # the domain is confusable with a registered one
+    DOMAIN_CONFLICT = "domain-conflict"  # the domain leads to more than one customer
+    UNKNOWN_CUSTOMER = "unknown-customer"
+    COLLEAGUE_WITHOUT_SEAT = "colleague-without-seat"
+    BESIDE_TICKET = "beside-ticket"  # names a ticket its author has no part in
+    TOKEN_OF_ANOTHER = "token-of-another"  # a reply token that was made for somebody else
+    AGENT_BY_MAIL = "agent-by-mail"  # an agent's mail that is not believed, or not switched on
+    UNKNOWN_COMMAND = "unknown-command"
+    OVER_LIMIT = "over-limit"  # a limit of ingest/scan.py
+    POISON = "poison"  # killed its worker three times, or made the pipeline fail three times
+    # discarded
+    HELD_EXPIRED = "held-expired"
+    DROPPED = "dropped"  # an agent dropped it from the held desk
+    ADMINISTRATIVE = "administrative"  # DMARC and TLS aggregate reports
+
+
+class MailKind(StrEnum):
+    """What wrote the mail (contract.md `kind`; RFC 3834 §2, RFC 3464, RFC 5965)."""
+
+    PERSON = "person"
+    AUTO_REPLY = "auto-reply"
+    AUTO_GENERATED = "auto-generated"
+    LIST = "list"
+    BOUNCE = "bounce"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    COMPLAINT = "complaint"
+
+
+class AuthorVerdict(StrEnum):
+    """How many mailboxes the From field names (RFC 5322 §3.6.2; threats T03, T04)."""
+
+    ONE = "one"
+    AMBIGUOUS = "ambiguous"
+    MISSING = "missing"
+
+
+class AuthResult(StrEnum):
+    """Result words of RFC 8601 §2.7, with `policy` for a signature that we do not count (l=)."""
+
+    NONE = "none"
+    PASS = "pass"
+    FAIL = "fail"
+    SOFTFAIL = "softfail"
+    NEUTRAL = "neutral"
+    POLICY = "policy"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+class Belief(StrEnum):
+    """Do we believe that the author wrote the mail? (domain.md section 3, rule 2)"""
+
+    BELIEVED = "believed"  # DMARC-aligned pass
+    UNPROVED = "unproved"  # no published policy, or DNS did not answer, or authentication is off
+    REFUTED = "refuted"  # failed under a published policy
+
+
+class MatchedBy(StrEnum):
+    """What led a mail to its ticket, strongest first."""
+
+    REPLY_TOKEN = "reply-token"
+    OUR_MESSAGE_ID = "our-message-id"  # an id of ours with a valid keyed code, in In-Reply-To or References
+    ANCHOR = "anchor"  # a foreign Message-ID seen before on the ticket
+    BODY_MARKER = "body-marker"
+    SUBJECT_NUMBER = "subject-number"
+
+
+class AutoSubmitted(StrEnum):
+    """RFC 3834 §5."""
+
+    NO = "no"
+    AUTO_GENERATED = "auto-generated"
+    AUTO_REPLIED = "auto-replied"
+
+
+class TicketStatus(StrEnum):
+    NEW = "new"
+    OPEN = "open"
+    PENDING = "pending"  # waiting for the customer
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+class Priority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+class ArticleKind(StrEnum):
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    NOTE = "note"
+
+
+class ParticipantRole(StrEnum):
+    REQUESTER = "requester"
+    CC = "cc"
+    AGENT = "agent"
+
+
+class MailName(StrEnum):
+    """Every mail that we send; each has a folder of this name under templates/mail/."""
+
+    ACKNOWLEDGEMENT = "acknowledgement"
+    AGENT_REPLY = "agent_reply"
+    AGENT_NOTICE = "agent_notice"  # tells agents of a new ticket or reply
+    UNKNOWN_AUTHOR = "unknown_author"
+    # access (issue: superusers)
+    ACCESS_PROOF = "access_proof"
+    ACCESS_DESK_NOTICE = "access_desk_notice"  # tells agents that a request waits for them
+    ACCESS_LATE = "access_late"
+    ACCESS_REFUSED = "access_refused"
+    ACCESS_SEATS_TAKEN = "access_seats_taken"
+    INVITATION = "invitation"
+    INVITATION_BOUNCED = "invitation_bounced"
+    SEAT_CHANGED = "seat_changed"
+    SEAT_RETURNS_SOON = "seat_returns_soon"
+    SEAT_FLAGGED = "seat_flagged"
+    SIGN_IN = "sign_in"
+    COLLEAGUE_HELD = "colleague_held"
+    COLLEAGUE_ASK = "colleague_ask"
+    COMMAND_ANSWER = "command_answer"
+
+
+class MailClass(StrEnum):
+    """The three header sets of outgoing mail (experience.md section 0, decision 1)."""
+
+    CONVERSATION = "conversation"
+    RECEIPT = "receipt"
+    NOTICE = "notice"
+
+
+class OutboxStatus(StrEnum):
+    """*sent* means that the smarthost took it, never that it was delivered."""
+
+    DUE = "due"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+
+
+class SeatState(StrEnum):
+    ACTIVE = "active"
+    RESTING = "resting"  # lent to a stand-in
+    ENDED = "ended"
+
+
+class AccessState(StrEnum):
+    """An access request's way (domain.md section 4)."""
+
+    UNPROVED = "unproved"  # the address is not proved yet
+    WAITING = "waiting"  # for an agent's word
+    APPROVED = "approved"  # the invitation is due
+    INVITED = "invited"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+class HeldState(StrEnum):
+    HELD = "held"
+    RELEASED = "released"
+    DROPPED = "dropped"
+    EXPIRED = "expired"
+
+
+class ColleaguePolicy(StrEnum):
+    """What happens to mail of a customer's people without a seat."""
+
+    HOLD = "hold"
+    OPEN = "open"
+
+
+class SuppressionReason(StrEnum):
+    HARD_BOUNCE = "hard-bounce"
+    COMPLAINT = "complaint"
+    MANUAL = "manual"

@@ -1,0 +1,1 @@
+"""Mail and page templates, and their gettext catalogues: data, no code."""
