@@ -102,7 +102,9 @@ class ParsedMail:
     # header fields (RFC 5322 §3.6 names); ids stand without angle brackets
     author: Mailbox | None  # the one mailbox of From, None unless author_verdict is ONE
     author_verdict: AuthorVerdict
-    author_claims: tuple[str, ...] = ()  # addresses that a lenient reader might see in From; for display and look-alikes
+    author_claims: tuple[
+        str, ...
+    ] = ()  # addresses that a lenient reader might see in From; for display and look-alikes
     sender_field: Mailbox | None = None
     reply_to: tuple[Mailbox, ...] = ()
     to: tuple[Mailbox, ...] = ()
