@@ -185,7 +185,7 @@ class Facts:
         seen: set[int] = set()
         while found and found.merged_into and found.number not in seen:
             seen.add(found.number)
-            found = next((t for t in self.tickets if t.number == found.merged_into), None)  # type: ignore[union-attr]
+            found = next((t for t in self.tickets if t.number == found.merged_into), None)
         return found
 
 
