@@ -61,7 +61,7 @@ class ReportedRecipient:
     """One recipient of a delivery report (RFC 3464 §2.3)."""
 
     address: str
-    action: str = "failed"  # failed | delayed | delivered | relayed | expanded
+    action: str = "failed"  # failed | delayed | delivered | relayed | expanded | complaint
     status: str | None = None  # "5.1.1" (RFC 3463)
     permanent: bool | None = None  # None = the report does not say
     reason: str | None = None  # a word such as userunknown, mailboxfull
@@ -74,6 +74,7 @@ class DeliveryReport:
     recipients: tuple[ReportedRecipient, ...] = ()
     original_message_id: str | None = None
     original_ids: tuple[str, ...] = ()  # every Message-ID found in the returned part, the likely one first
+    feedback_type: str | None = None  # RFC 5965 §3.1: "abuse", ...; None = no complaint but a delivery report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
