@@ -1,0 +1,113 @@
+"""What the commands say, and how: tables or JSON on stdout, all else on stderr, exit status 0, 1 or 2.
+
+0 = done, 1 = the answer is "no" or "not found", 2 = the call or the configuration is wrong (contract.md).
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from postdesk.wiring import Desk
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
+
+
+def open_desk(ctx: typer.Context) -> "Desk":
+    """The desk of --config, POSTDESK_CONFIG, ./postdesk.toml or /etc/postdesk/postdesk.toml."""
+    from postdesk.settings import CONFIG_NAME, load
+    from postdesk.wiring import Desk
+
+    path: Path | None = ctx.obj
+    if path is None:
+        path = next((p for p in (Path(CONFIG_NAME), Path("/etc/postdesk") / CONFIG_NAME) if p.exists()), None)
+    if path is None:
+        wrong(f"no {CONFIG_NAME} here: say --config FILE, set POSTDESK_CONFIG, or make one with `postdesk init`")
+    return Desk(load(path), path.resolve())
+
+
+def show_json(document: object) -> None:
+    print(json.dumps(document, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: object) -> object:
+    """Times are RFC 3339 in UTC (contract.md)."""
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
+def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """A table of `columns` of `rows`; an empty one says so."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        print(f"{title}: none")
+        return
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell(row.get(column))) for column in columns))
+    Console().print(table)
+
+
+def cell(value: object) -> str:
+    """A value for a person's eye, with no control character left in it."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell(each) for each in value)
+    return "".join(c if c.isprintable() else " " for c in str(value))
+
+
+def show_record(title: str, record: Mapping[str, Any], leave_out: Iterable[str] = ()) -> None:
+    """One row as lines of name and value."""
+    print(title)
+    for key, value in record.items():
+        if key not in leave_out and value not in (None, "", []):
+            print(f"  {key.replace('_', ' '):<16} {cell(value)}")
+
+
+def tell(text: str) -> None:
+    """A line for the person at the keyboard."""
+    print(text, file=sys.stderr)
+
+
+def no(text: str) -> NoReturn:
+    """End with status 1: not found, or the answer is no."""
+    tell(text)
+    raise typer.Exit(1)
+
+
+def wrong(text: str) -> NoReturn:
+    """End with status 2: the call or the configuration is wrong; `text` says what to write instead."""
+    tell(text)
+    raise typer.Exit(2)
+
+
+def progress() -> "Progress":
+    """A progress bar on stderr; quiet where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
