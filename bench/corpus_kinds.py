@@ -1,0 +1,169 @@
+"""How well are reports and automatic mail told apart? Prints figures over a corpus of real messages.
+
+    python bench/corpus_kinds.py CORPUS_DIR [--misses]
+
+CORPUS_DIR holds manifest.tsv (file, category, form, expect_kind, expect_bounced_recipient, expect_bounce_status, ...)
+and the folders it names.
+"""
+
+import argparse
+import csv
+import email
+import email.errors
+import email.message
+import email.policy
+import email.utils
+import sys
+import time
+from collections import Counter
+from email.header import decode_header, make_header
+from pathlib import Path
+
+from ingest.report import PART_CAP, REPORT_HEADERS, REPORT_TYPES, ReportPart, ReportParts, read_report
+from models.mail import DeliveryReport
+from models.vocabulary import MailKind
+from rules.loop import AUTO_HEADERS, FormFacts, classify
+
+AUTOMATIC = {MailKind.AUTO_REPLY, MailKind.AUTO_GENERATED}
+REPORTS = {MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT}
+ALLOWED: dict[str, set[MailKind]] = {
+    "bounce": {MailKind.BOUNCE},
+    "delayed": {MailKind.DELAYED},
+    "delivered": {MailKind.DELIVERED},
+    "complaint": {MailKind.COMPLAINT},
+    "not-bounce": set(MailKind) - REPORTS,
+    "auto": AUTOMATIC,
+    "list": {MailKind.LIST},
+    "reply": {MailKind.PERSON, MailKind.LIST},
+}
+
+
+def unfolded(value: str) -> str:
+    try:
+        return " ".join(str(make_header(decode_header(str(value)))).split())
+    except (ValueError, LookupError, email.errors.HeaderParseError):
+        return " ".join(str(value).split())
+
+
+def leaves(part: email.message.Message) -> list[email.message.Message]:
+    """The leaves of a mail; a nested message or a status part is one leaf."""
+    if part.is_multipart() and part.get_content_maintype() != "message":
+        return [leaf for child in part.get_payload() for leaf in leaves(child)]  # type: ignore[union-attr,arg-type]
+    return [part]
+
+
+def octets(leaf: email.message.Message) -> bytes:
+    if leaf.is_multipart():
+        return b"\n".join(child.as_bytes() for child in leaf.get_payload())  # type: ignore[union-attr]
+    return leaf.get_payload(decode=True) or b""  # type: ignore[return-value]
+
+
+def text_of(leaf: email.message.Message) -> str:
+    raw = octets(leaf)
+    try:
+        return raw.decode(leaf.get_content_charset() or "utf-8", "replace")
+    except LookupError:
+        return raw.decode("utf-8", "replace")
+
+
+def read_file(path: Path) -> tuple[MailKind, str, DeliveryReport | None]:
+    """Kind, evidence and report of one message file."""
+    mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.compat32)
+    parts = leaves(mail)
+    text = "\n".join(text_of(p) for p in parts if p.get_content_type() == "text/plain")
+    if not text.strip():
+        from inscriptis import get_text
+
+        text = "\n".join(get_text(text_of(p)) for p in parts if p.get_content_type() == "text/html")
+    fields = tuple((name.lower(), unfolded(value)) for name, value in mail.items())
+    reverse_path = "" if str(mail.get("Return-Path") or "").strip() == "<>" else None
+    report = read_report(
+        ReportParts(
+            headers=tuple(f for f in fields if f[0] in REPORT_HEADERS),
+            text=text,
+            parts=tuple(
+                ReportPart(type=p.get_content_type(), content=octets(p)[:PART_CAP])
+                for p in parts
+                if p.get_content_type() in REPORT_TYPES
+            ),
+            reverse_path=reverse_path,
+        )
+    )
+    author = email.utils.parseaddr(str(mail.get("From", "")))[1]
+    kind, evidence = classify(
+        FormFacts(
+            auto_headers=tuple(f for f in fields if f[0] in AUTO_HEADERS),
+            reverse_path=reverse_path,
+            author=author,
+            subject=unfolded(mail.get("Subject", "")),
+            text=text[:2000],
+            report=report,
+        )
+    )
+    return kind, evidence, report
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("corpus", type=Path)
+    arguments.add_argument("--misses", action="store_true", help="list what was expected and what was found")
+    options = arguments.parse_args()
+    with (options.corpus / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
+        rows = [r for r in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if r["form"] == "eml"]
+
+    wanted, right = Counter[str](), Counter[str]()
+    kinds: dict[str, Counter[str]] = {}
+    misses: list[str] = []
+    slowest = (0.0, "")
+
+    def count(what: str, hit: bool, miss: str) -> None:
+        wanted[what] += 1
+        right[what] += hit
+        if not hit:
+            misses.append(f"{what}: {miss}")
+
+    for row in rows:
+        began = time.perf_counter()
+        try:
+            kind, evidence, report = read_file(options.corpus / row["category"] / row["file"])
+        except RecursionError:
+            print("too deep for the standard library:", row["file"])
+            continue
+        slowest = max(slowest, (time.perf_counter() - began, row["file"]))
+        name = f"{row['category']}/{row['file']}"
+        found = {r.address.lower(): r for r in report.recipients} if report else {}
+        expected = row["expect_kind"]
+        kinds.setdefault(row["category"], Counter())[kind] += 1
+        if expected in ALLOWED:
+            count(f"kind {expected}", kind in ALLOWED[expected], f"{name} is {kind} ({evidence})")
+        if row["category"] == "replies":
+            count("replies/ not automatic", kind not in AUTOMATIC | REPORTS, f"{name} is {kind} ({evidence})")
+        addresses = [a.strip().lower() for a in row["expect_bounced_recipient"].split(",") if a.strip()]
+        for address in dict.fromkeys(addresses):
+            count("recipients", address in found, f"{name} wants {address}, found {sorted(found)}")
+        if addresses and expected != "complaint":
+            count("no other recipient", set(found) <= set(addresses), f"{name} {sorted(set(found) - set(addresses))}")
+        statuses = [s.strip() for s in row["expect_bounce_status"].split(",")]
+        reasons = [s.strip() for s in row["expect_bounce_reason"].split(",")]
+        for n, address in enumerate(addresses):
+            status = statuses[n] if n < len(statuses) else ""
+            seen = found.get(address)
+            if status[:1] in ("4", "5"):
+                hit = seen is not None and seen.permanent is (status[0] == "5")
+                count("permanent or transient", hit, f"{name} wants {status} {reasons[n]}, found {seen}")
+            if expected == "bounce" and n < len(reasons) and reasons[n]:
+                hit = seen is not None and seen.reason == reasons[n]
+                count("reason word", hit, f"{name} wants {reasons[n]}, found {seen and (seen.reason, seen.status)}")
+
+    for what in sorted(wanted):
+        print(f"{what:28} {right[what]:4} of {wanted[what]:4}  {100 * right[what] / wanted[what]:5.1f} %")
+    for category, counted in sorted(kinds.items()):
+        print(f"{category:12}", ", ".join(f"{kind} {n}" for kind, n in counted.most_common()))
+    print(f"slowest file {slowest[0] * 1000:.0f} ms: {slowest[1]}")
+    if options.misses:
+        print(*sorted(misses), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
