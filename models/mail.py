@@ -65,6 +65,7 @@ class ReportedRecipient:
     status: str | None = None  # "5.1.1" (RFC 3463)
     permanent: bool | None = None  # None = the report does not say
     reason: str | None = None  # a word such as userunknown, mailboxfull
+    original_address: str | None = None  # Original-Recipient: what the sender wrote, where the report tells it apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
