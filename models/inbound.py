@@ -1,0 +1,53 @@
+"""The ledger: one row for every accepted mail, with what became of it and why."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, table_of, words
+from models.vocabulary import LedgerState, MatchedBy, Reason, Source
+
+
+class Ledger(SQLModel, table=True):
+    """`id` is the spool id, so a second recording of one spool entry finds its row (fault F06).
+
+    `first_key` is the content key of the first copy and NULL for later ones: two workers that record two copies at
+    once collide on it.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        sa.Index("ix_ledger_author_received", "author", "received"),
+        sa.Index("ix_ledger_state_received", "state", "received"),
+    )
+
+    id: str = Field(primary_key=True)
+    received: datetime
+    recorded: datetime
+    source: Source = Field(sa_type=words(Source))
+    reverse_path: str
+    forward_paths: list[str] = Field(sa_type=Json)
+    client_ip: str | None = None
+    helo: str | None = None
+    tls: bool = False
+    author: str | None = None  # wholly lower-cased; None unless From names exactly one mailbox
+    author_name: str = ""
+    message_id: str | None = Field(default=None, index=True)
+    subject: str = ""
+    sha256: str  # of the raw mail: its key in the blob store
+    size: int
+    content_key: str = Field(index=True)
+    first_key: str | None = Field(default=None, unique=True)
+    state: LedgerState = Field(sa_type=words(LedgerState))
+    reason: Reason = Field(sa_type=words(Reason))
+    matched_by: MatchedBy | None = Field(default=None, sa_type=words(MatchedBy))
+    ticket: int | None = Field(default=None, foreign_key="ticket.id", index=True)
+    article: int | None = Field(default=None, foreign_key="article.id")
+    auth: dict[str, Any] | None = Field(default=None, sa_type=Json)  # AuthEvidence
+    defects: list[str] = Field(default_factory=list, sa_type=Json)  # [word]
+    trace: list[str] = Field(default_factory=list, sa_type=Json)  # ["gate: answer"]
+
+
+LEDGER = table_of(Ledger)
