@@ -9,6 +9,7 @@ from datetime import datetime
 from models.mail import DeliveryReport, Mailbox
 from models.vocabulary import (
     ArticleKind,
+    Belief,
     ColleaguePolicy,
     LedgerState,
     MailName,
@@ -42,10 +43,13 @@ class Clues:
     author: str | None = None  # address, wholly lower-cased (contract.md)
     author_domains: tuple[str, ...] = ()  # the author's domain and its parents, longest first, A-labels
     author_skeleton: str | None = None  # confusable skeleton of the author's domain, for look-alikes
+    author_skeletons: tuple[str, ...] = ()  # the same and those of its parents: a look-alike may send from a sub-domain
+    words_key: str = ""  # hash over author and words, digits and reply prefixes aside: a machine repeats itself
     reply_tokens: tuple[CheckedToken, ...] = ()
     our_outbox_ids: tuple[int, ...] = ()  # of own Message-IDs with a valid code in In-Reply-To and References
     anchor_ids: tuple[str, ...] = ()  # foreign Message-IDs of In-Reply-To and References, nearest first
-    message_id: str | None = None
+    message_id: str | None = None  # its own; looked up like an anchor, since an answer may have come first
+    own_marker: bool = False  # our loop marker, or one of our Message-IDs as its own: this mail is ours, come back
     subject_ticket: int | None = None
     return_path_outbox_id: int | None = None  # of a valid VERP forward-path: this is a report about that row
     reported_outbox_ids: tuple[int, ...] = ()  # of own Message-IDs with a valid code inside the report
@@ -143,6 +147,8 @@ class SentCounts:
     unknown_to_domain_last_day: int = 0
     unknown_total_last_hour: int = 0
     from_author_last_hour: int = 0  # mails received from this author
+    from_author_on_ticket_last_hour: int = 0  # of these, articles on the ticket that the clues lead to
+    same_words_last_month: int = 0  # earlier mails with the same words_key in 30 days, however decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +165,11 @@ class Release:
 class Facts:
     """What models/facts.py found for the clues. SELECTs only, no judgment."""
 
+    clues: Clues = Clues(spool_id="", content_key="")  # what these facts answer
     second_copy_of: str | None = None  # ledger id with the same content key
+    second_copy_state: LedgerState | None = None  # what became of that first copy
+    second_copy_belief: Belief | None = None  # whether its author was believed
+    message_id_recorded: bool = False  # another mail with this very Message-ID is an article already
     agent: AgentFact | None = None
     contact: ContactFact | None = None
     domains: tuple[DomainFact, ...] = ()
@@ -215,6 +225,7 @@ class OpenTicket:
     follow_up_of: int | None = None
     cc: tuple[Mailbox, ...] = ()  # become participants
     proposed_cc: tuple[Mailbox, ...] = ()  # only shown to the agent
+    anchors: tuple[str, ...] = ()  # foreign Message-IDs that lead here from now on; none of them leads elsewhere yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +238,7 @@ class AddArticle:
     marked: bool = False
     cc: tuple[Mailbox, ...] = ()
     proposed_cc: tuple[Mailbox, ...] = ()
+    anchors: tuple[str, ...] = ()  # as in OpenTicket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +355,7 @@ class Decision:
     actions: tuple[Action, ...] = ()
     notices: tuple[Notice, ...] = ()
     trace: tuple[str, ...] = ()  # "gate: answer", in the order tried
+    words_key: str = ""  # of the clues, kept in the ledger for SentCounts.same_words_last_month
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,14 @@ class Source(StrEnum):
     PORTAL = "portal"
 
 
+class MailboxPurpose(StrEnum):
+    """What a mailbox of the vendor is for (domain.md section 2)."""
+
+    SUPPORT = "support"
+    ACCESS = "access"
+    LICENCE = "licence"
+
+
 class LedgerState(StrEnum):
     """What became of an accepted mail: exactly one of these (domain.md section 3, rule 1)."""
 
