@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from models.mail import DeliveryReport
 from models.vocabulary import MailKind
+from rules.loop_words import AWAY_SUBJECTS, AWAY_TEXTS, REPLY_SUBJECTS
 
 # The header fields that are read here: ParsedMail.auto_headers carries these and no others.
 AUTO_HEADERS: tuple[str, ...] = (
@@ -65,294 +66,9 @@ _LIST_HEADERS = (
 )
 _NO = ("no", "none", "false", "0", "")
 
-# The subject as a machine writes it: the phrase alone, or the phrase, a colon or dash, and the subject answered. After
-# Re: it is a person who answers the machine, so prefixes are not taken off.
-_REPLY_SUBJECTS = (
-    "automatic reply",
-    "automatic response",
-    "automated reply",
-    "automated response",
-    "auto reply",
-    "auto-reply",
-    "autoreply",
-    "auto response",
-    "auto-response",
-    "autoresponse",
-    "auto:",
-    "out of office autoreply",
-    "out of office reply",
-    "out of office automatic reply",
-    "out-of-office autoreply",
-    "out of the office reply",
-    "vacation reply",
-    "vacation message",
-    "vacation response",
-    "away from my mail",
-    "away notice",
-    "respuesta automática",
-    "respuesta automatica",
-    "mensaje automático",
-    "contestación automática",
-    "fuera de la oficina",
-    "fuera de oficina",
-    "ausente de la oficina",
-    "autosvar",
-    "automatiskt svar",
-    "automatsvar",
-    "frånvaro",
-    "frånvarande",
-    "frånvaromeddelande",
-    "automatische antwort",
-    "automatische rückantwort",
-    "automatisch generierte antwort",
-    "abwesenheitsnotiz",
-    "abwesenheitsnachricht",
-    "abwesenheitsmeldung",
-    "abwesenheitsassistent",
-    "automatische abwesenheitsnotiz",
-    "abwesend",
-    "réponse automatique",
-    "reponse automatique",
-    "message automatique",
-    "absence du bureau",
-    "absent du bureau",
-    "risposta automatica",
-    "fuori sede",
-    "fuori ufficio",
-    "assente dall'ufficio",
-    "resposta automática",
-    "resposta automatica",
-    "fora do escritório",
-    "ausência temporária",
-    "automatisch antwoord",
-    "automatisch bericht",
-    "afwezigheidsbericht",
-    "afwezig",
-    "niet aanwezig",
-    "autosvar ved fravær",
-    "ikke til stede",
-    "fraværsmelding",
-    "fraværsmeddelelse",
-    "fraværende",
-    "automaattinen vastaus",
-    "poissa",
-    "poissaoloilmoitus",
-    "automatyczna odpowiedź",
-    "automatyczna odpowiedz",
-    "odpowiedź automatyczna",
-    "nieobecność w biurze",
-    "nieobecny w biurze",
-    "poza biurem",
-    "自動返信",
-    "自動応答",
-    "不在通知",
-    "自动回复",
-    "自動回覆",
-    "外出",
-    "자동 회신",
-    "부재중",
-    "автоответ",
-    "автоматический ответ",
-    "автоматична відповідь",
-    "automatická odpověď",
-    "mimo kancelář",
-    "automatická odpoveď",
-    "automatikus válasz",
-    "házon kívül",
-    "răspuns automat",
-    "otomatik yanıt",
-    "ofis dışında",
-    "αυτόματη απάντηση",
-    "automatski odgovor",
-    "samodejni odgovor",
-    "automātiska atbilde",
-    "automaatvastus",
-    "automatinis atsakymas",
-    "resposta automàtica",
-    "erantzun automatikoa",
-    "sjálfvirkt svar",
-    "رد تلقائي",
-    "תשובה אוטומטית",
-    "trả lời tự động",
-    "balasan otomatis",
-)
-# Read in a subject in any place, but only with one of _AWAY_TEXTS in the text: a person may write these too
-_AWAY_SUBJECTS = (
-    "out of office",
-    "out of the office",
-    "out-of-office",
-    "ooo",
-    "on vacation",
-    "on holiday",
-    "annual leave",
-    "on leave",
-    "away",
-    "vacation",
-    "holiday",
-    "semester",
-    "på semester",
-    "vacaciones",
-    "ausente",
-    "urlaub",
-    "abwesenheit",
-    "nicht im büro",
-    "congé",
-    "congés",
-    "vacances",
-    "absence",
-    "absent",
-    "ferie",
-    "ferier",
-    "ferien",
-    "assenza",
-    "férias",
-    "ausência",
-    "vakantie",
-    "fravær",
-    "loma",
-    "lomalla",
-    "urlop",
-    "nieobecność",
-    "休暇",
-    "不在",
-    "休假",
-    "отпуск",
-)
-# The first lines of an absence notice
-_AWAY_TEXTS = (
-    "i am out of the office",
-    "i'm out of the office",
-    "i am currently out of",
-    "i'm currently out of",
-    "i will be out of the office",
-    "i'll be out of the office",
-    "i am out of office",
-    "i will be out of office",
-    "i am away from",
-    "i am currently away",
-    "i will be away from",
-    "i am on vacation",
-    "i am on holiday",
-    "i'm on holiday",
-    "i am on annual leave",
-    "i am currently on",
-    "i am on leave",
-    "will not return until",
-    "limited access to my email",
-    "limited access to email",
-    "no access to my email",
-    "not be able to read your",
-    "estoy fuera de la oficina",
-    "estaré fuera de la oficina",
-    "me encuentro fuera de la oficina",
-    "me encuentro de vacaciones",
-    "estoy de vacaciones",
-    "estaré de vacaciones",
-    "jag är på semester",
-    "jag har semester",
-    "jag är inte på kontoret",
-    "jag är för närvarande",
-    "jag är tjänstledig",
-    "jag är föräldraledig",
-    "åter på kontoret",
-    "tillbaka på kontoret",
-    "ich bin nicht im büro",
-    "ich bin zurzeit nicht",
-    "ich bin zur zeit nicht",
-    "ich bin derzeit nicht",
-    "ich bin im urlaub",
-    "ich befinde mich im urlaub",
-    "ich bin ab dem",
-    "bin ich nicht im büro",
-    "bin ich wieder erreichbar",
-    "nicht erreichbar",
-    "außer haus",
-    "je suis absent",
-    "je serai absent",
-    "je suis actuellement",
-    "je suis en congé",
-    "en congés jusqu",
-    "absente jusqu",
-    "absent jusqu",
-    "sono fuori ufficio",
-    "sono assente",
-    "sarò assente",
-    "sono in ferie",
-    "sarò fuori",
-    "estou de férias",
-    "estarei de férias",
-    "estarei ausente",
-    "estou ausente",
-    "estou fora do escritório",
-    "ik ben afwezig",
-    "ik ben niet aanwezig",
-    "ik ben op vakantie",
-    "ik ben momenteel",
-    "jeg er på ferie",
-    "jeg holder ferie",
-    "jeg er ikke på kontoret",
-    "jeg er fraværende",
-    "jeg har ferie",
-    "olen lomalla",
-    "olen poissa",
-    "palaan töihin",
-    "jestem na urlopie",
-    "przebywam na urlopie",
-    "jestem poza biurem",
-    "nieobecny do",
-    "不在にして",
-    "休暇を",
-    "我正在休假",
-    "我不在办公室",
-    "я в отпуске",
-    "нахожусь в отпуске",
-)
-# A text that says itself that no person wrote it; with no reverse path, or from a no-reply author
-_MACHINE_TEXTS = (
-    "this is an automatic reply",
-    "this is an automated reply",
-    "this is an automated response",
-    "this is an automatic response",
-    "this is an auto-reply",
-    "this is an auto-generated response",
-    "this message was automatically generated",
-    "this is an automatically generated",
-    "this is an automated message",
-    "do not reply to this",
-    "please do not reply",
-    "no responda a este",
-    "este es un mensaje automático",
-    "este mensaje ha sido generado automáticamente",
-    "detta är ett automatiskt",
-    "svara inte på detta",
-    "dies ist eine automatisch",
-    "diese nachricht wurde automatisch",
-    "bitte antworten sie nicht",
-    "ceci est un message automatique",
-    "ne pas répondre",
-    "questo è un messaggio automatico",
-    "non rispondere a questo",
-    "esta é uma mensagem automática",
-    "dit is een automatisch",
-    "dette er en automatisk",
-    "tämä on automaattinen",
-    "to jest automatyczna",
-    "このメールは自動",
-)
-_DAEMONS = (
-    "mailer-daemon",
-    "mailer_daemon",
-    "mailerdaemon",
-    "postmaster",
-    "microsoftexchange",
-    "root",
-    "cron",
-    "daemon",
-)
+_DAEMONS = ("mailer-daemon", "mailer_daemon", "mailerdaemon", "postmaster")
 _NO_REPLY = re.compile(r"(?:^|[._+-])(?:no|do-?not|dont|donot|ne-?pas)[._-]?(?:reply|repondre)s?(?:$|[._+-])")
 _LIST_AUTHOR = re.compile(r"^owner-|-(?:owner|request|bounces)$")  # RFC 3834 §2
-_AGGREGATE = re.compile(r"^report domain: ?\S{1,255} submitter: ?\S{1,255}|^report-?id: ?\S{1,255}\b.{0,100}tls-?rpt")
-_TLS_REPORT = re.compile(r"^report domain: ?\S{1,255} submitter: ?\S{1,255} report-id: ?<")
 _END_OF_PHRASE = " :-–—[(.,!|/\"'<»："
 
 
@@ -400,7 +116,7 @@ def _administrative(facts: FormFacts) -> tuple[MailKind, str] | None:
     """DMARC (RFC 7489 §7.2.1.1) and TLS (RFC 8460 §5.3) aggregate reports, auth-failure feedback, read receipts."""
     content_type = (facts.header("content-type") or "").lower()
     subject = _squeezed(facts.subject)
-    if "tlsrpt" in content_type or facts.header("tls-report-domain") or _AGGREGATE.match(subject):
+    if "tlsrpt" in content_type or facts.header("tls-report-domain") or _is_aggregate(subject):
         return MailKind.AUTO_GENERATED, "aggregate-report"
     if "feedback-report" in content_type:
         return MailKind.AUTO_GENERATED, "feedback-report without a complaint"
@@ -426,13 +142,13 @@ def _answering_machine(facts: FormFacts) -> tuple[MailKind, str] | None:
     if "oof" in (facts.header("x-ms-exchange-generated-message-source") or "").lower():
         return MailKind.AUTO_REPLY, "x-ms-exchange-generated-message-source"
     subject = _squeezed(facts.subject)
-    for phrase in _REPLY_SUBJECTS:
+    for phrase in REPLY_SUBJECTS:
         if subject.startswith(phrase) and (len(subject) == len(phrase) or subject[len(phrase)] in _END_OF_PHRASE):
             return MailKind.AUTO_REPLY, f"subject {phrase!r}"
     text = _opening(facts.text)
-    away = next((phrase for phrase in _AWAY_TEXTS if phrase in text), None)
+    away = next((phrase for phrase in AWAY_TEXTS if phrase in text), None)
     unnamed = facts.reverse_path == "" or auto_submitted.startswith("auto-")
-    if away and (unnamed or (any(_has_word(subject, phrase) for phrase in _AWAY_SUBJECTS) and not _answers(subject))):
+    if away and (unnamed or (any(_has_word(subject, phrase) for phrase in AWAY_SUBJECTS) and not _answers(subject))):
         return MailKind.AUTO_REPLY, f"text {away!r}"
     return None
 
@@ -460,7 +176,7 @@ def _machine(facts: FormFacts) -> tuple[MailKind, str] | None:
             return MailKind.AUTO_GENERATED, name
     if facts.reverse_path == "":  # RFC 5321 §4.5.5: only notifications have it
         return MailKind.AUTO_GENERATED, "null reverse-path"
-    local = facts.author.rpartition("@")[0].lower()
+    local = facts.author[:320].rpartition("@")[0].lower()
     if local in _DAEMONS or _LIST_AUTHOR.search(local) or _NO_REPLY.search(local):
         return MailKind.AUTO_GENERATED, f"author {local[:60]}"
     return None
@@ -477,6 +193,10 @@ def _opening(text: str) -> str:
     """The first lines that say something: a quoted mail below may speak of an absence too."""
     lines = [line for line in text[:TEXT_CAP].splitlines() if line.strip() and not line.lstrip().startswith(">")]
     return _squeezed("\n".join(lines[:8]))
+
+
+def _is_aggregate(subject: str) -> bool:
+    return subject.find("report domain:", 0, 40) >= 0 and "submitter:" in subject
 
 
 def _answers(subject: str) -> bool:
