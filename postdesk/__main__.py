@@ -1,1 +1,86 @@
-def main() -> None: ...
+"""`postdesk`: the table of commands. Each group is a module of postdesk/commands; nothing heavy is imported here.
+
+Takes: argv.  Gives: exit status 0 done, 1 no or not found, 2 the call or the configuration is wrong.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postdesk.commands import (
+    customers,
+    demo,
+    doctor,
+    explain,
+    held,
+    ledger,
+    outbox,
+    running,
+    setup,
+    shunt,
+    tickets,
+)
+
+app = typer.Typer(
+    name="postdesk",
+    help="The e-mail helpdesk of a software vendor: mail becomes tickets, superusers get answers, nothing is lost.",
+    epilog="Try it: postdesk demo · Set up: postdesk init, then postdesk migrate, doctor, run",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(envvar="POSTDESK_CONFIG", help="postdesk.toml of the desk.", show_default=False)
+    ] = None,
+) -> None:
+    """Choose the desk."""
+    ctx.obj = config
+
+
+for module in (demo, setup, running, customers, tickets, ledger, outbox, held, shunt, explain, doctor):
+    module.register(app)
+
+
+def main() -> None:
+    """The script `postdesk`."""
+    from postdesk.settings import SettingsError
+
+    try:
+        app()
+    except SettingsError as error:
+        sys.exit(_status_2(str(error)))
+    except BrokenPipeError:
+        sys.stderr.close()  # a reader such as `head` has seen enough
+        sys.exit(0)
+    except Exception as error:
+        if not _is_database(error):
+            raise
+        sys.exit(_status_2(f"the database does not answer as it should: {_first_line(error)}\n{DATABASE_HINT}"))
+
+
+DATABASE_HINT = "check `database` in postdesk.toml, and run `postdesk migrate` if it is new or was upgraded"
+
+
+def _status_2(text: str) -> int:
+    print(text, file=sys.stderr)
+    return 2
+
+
+def _is_database(error: Exception) -> bool:
+    return any(kind.__module__.startswith("sqlalchemy.") for kind in type(error).__mro__)
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -8,12 +8,14 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from typing import TextIO
 
 import structlog
 
 SECRET_NAMES = re.compile(r"passw|secret|token|authorization|cookie|api_?key|signing|private", re.I)
 # The secret parts of our own addresses and URLs: reply and return-path tokens, passwords of a URL, links with a code.
 SECRET_TEXT = (
+    (re.compile(r"(?<![a-z0-9])(t\d{1,10}\.)[a-z2-7]{28}(?![a-z0-9])", re.I), r"\1***"),
     (re.compile(r"(\+[a-z]?\d{1,18}\.)[\w.-]{6,64}(?=@)", re.I), r"\1***"),
     (re.compile(r"(bounce\+[\w-]{1,30}\.)[\w.-]{6,64}(?=@)", re.I), r"\1***"),
     (re.compile(r"(\w{2,20}://[^\s:/@]{0,100}:)[^\s/@]{1,200}(?=@)"), r"\1***"),
@@ -23,8 +25,8 @@ SECRET_TEXT = (
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
-def configure(role: str, *, level: int = logging.INFO) -> None:
-    """Send all logs of this process to stderr as JSON lines that name `role`."""
+def configure(role: str, *, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send all logs of this process to `stream` (stderr) as JSON lines that name `role`."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -37,7 +39,7 @@ def configure(role: str, *, level: int = logging.INFO) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, _line],

@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from models.errors import PostdeskError
+
 ENV_PREFIX = "POSTDESK_"
 CONFIG_NAME = "postdesk.toml"
 
 
-class SettingsError(Exception):
+class SettingsError(PostdeskError):
     """The configuration can't be used; the text says what to write instead."""
 
 
@@ -44,9 +46,10 @@ def _domain(value: str) -> str:
 
 def _address(value: str) -> str:
     local, _, domain = value.strip().rpartition("@")
-    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*/=?^_`{|}~-]{1,64}", local):
-        raise ValueError("write one plain address without a plus, as in support@nordvik.test")
-    return f"{local}@{_domain(domain)}"
+    if not re.fullmatch(r"[a-z0-9.!#$%&'*/=?^_`{|}~-]{1,23}", local.lower()):
+        # RFC 5321 §4.5.3.1.1: 64 octets must hold the name and a reply token.
+        raise ValueError("write one plain address with 1 to 23 characters before the @, as in support@nordvik.test")
+    return f"{local.lower()}@{_domain(domain)}"
 
 
 def _zone(value: str) -> str:
@@ -87,6 +90,8 @@ class Settings(BaseSettings):
     support_address: Address = Field("", description="Mail here becomes tickets; empty: support@ the vendor's domain.")
     access_address: Address = Field("", description="Access is requested here; empty: access@ the vendor's domain.")
     licence_address: Address = Field("", description="Licences are requested here; empty: licence@ the vendor's domain.")
+    return_address: Address = Field("", description="Bounces come back here; empty: bounce@ the vendor's domain.")
+    subject_prefix: str = Field("PD", pattern="^[A-Za-z]{1,8}$", description="Mark in subjects: PD gives [PD-1042].")
     language: str = Field("en", pattern="^[a-z]{2}$", description="The vendor's language, where nothing else says one.")
     languages: Words = Field(("en", "es", "sv"), description="Languages that mails may leave in.")
     zone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="The vendor's time zone.")
@@ -162,8 +167,10 @@ class Settings(BaseSettings):
         domain = values.get("vendor_domain", "") if isinstance(values, dict) else ""
         if not isinstance(domain, str) or not domain:
             return values
+        domain = domain.strip().rstrip(".").lower()
         follow = {"vendor_name": domain, "hostname": domain, "dkim_domain": domain}
-        follow |= {f"{word}_address": f"{word}@{domain}" for word in ("support", "access", "licence")}
+        names = {"support": "support", "access": "access", "licence": "licence", "return": "bounce"}
+        follow |= {f"{word}_address": f"{name}@{domain}" for word, name in names.items()}
         return {**values, **{key: text for key, text in follow.items() if not values.get(key)}}
 
     @model_validator(mode="after")

@@ -1,0 +1,103 @@
+"""`postdesk run`, `work`, `tick`: the desk at work."""
+
+import re
+import sys
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from postdesk.console import JsonFlag, open_desk, show_json, wrong
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(work)
+    app.command()(tick)
+    app.command(hidden=True)(role)
+
+
+def run(
+    ctx: typer.Context,
+    only: Annotated[str, typer.Option(help="Only these roles: listen,pipeline,dispatch,schedule.")] = "",
+) -> None:
+    """Run the desk: every role as a process of its own, until SIGTERM or Ctrl-C.
+
+    Example: postdesk run --only listen,pipeline
+    """
+    from postdesk import log
+    from postdesk.roles import ROLES, supervise_roles
+
+    desk = open_desk(ctx)
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(ROLES)
+    for name in names:
+        if name not in ROLES:
+            wrong(f"--only {name}: there is no such role; the roles are {', '.join(ROLES)}")
+    desk.require_ready()
+    log.configure("run")
+    raise typer.Exit(supervise_roles(desk.config, names))
+
+
+def role(ctx: typer.Context, name: str) -> None:
+    """One role in this process; `postdesk run` starts these, and holds stdin open as long as it lives."""
+    from postdesk import log
+    from postdesk.roles import ROLES
+    from postdesk.supervise import stop_on_signal
+
+    log.configure(name)
+    stop = stop_on_signal(lifeline=sys.stdin.fileno())
+    ROLES[name](open_desk(ctx), stop)
+
+
+def work(
+    ctx: typer.Context,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Do what is due once, then end.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Do the due work of every role in this process, then end: for cron and tests.
+
+    Example: postdesk work --until-idle
+    """
+    from postdesk import log
+    from postdesk.roles import work_until_idle
+
+    if not until_idle:
+        wrong("say `postdesk work --until-idle`; to go on for ever: `postdesk run`")
+    desk = open_desk(ctx)
+    desk.require_ready()
+    log.configure("work")
+    done = work_until_idle(desk)
+    show_json(done) if json_ else print(", ".join(f"{count} {what}" for what, count in done.items()))
+
+
+def tick(
+    ctx: typer.Context,
+    duration: Annotated[str, typer.Argument(help="How far to move the clock: 90s, 15m, 8h, 1d, 2w.")] = "0s",
+    json_: JsonFlag = False,
+) -> None:
+    """Move the desk's clock on and run what falls due. For demos and tests: the clock stays moved.
+
+    Example: postdesk tick 1d
+    """
+    from postdesk import log
+    from postdesk.roles import work_until_idle
+
+    step = parse_duration(duration)
+    if step is None:
+        wrong(f"{duration!r} is no duration; write a number and s, m, h, d or w, as in 15m or 1d")
+    desk = open_desk(ctx)
+    desk.require_ready()
+    log.configure("tick")
+    desk.move_clock(step)
+    done = {"now": desk.now(), **work_until_idle(desk)}
+    show_json(done) if json_ else print(", ".join(f"{what}: {value}" for what, value in done.items()))
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """90s, 15m, 8h, 1d, 2w, or several in a row (1d12h); None where it is no duration."""
+    parts = re.findall(r"(\d{1,6})([smhdw])", text.strip().lower())
+    if "".join(number + unit for number, unit in parts) != text.strip().lower() or not parts:
+        return None
+    return sum((timedelta(**{UNITS[unit]: int(number)}) for number, unit in parts), timedelta())

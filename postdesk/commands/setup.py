@@ -1,0 +1,75 @@
+"""`postdesk init`, `migrate`, `version`: make a desk and keep its schema current."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postdesk.console import JsonFlag, open_desk, show_json, tell, wrong
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(init)
+    app.command()(migrate)
+    app.command()(version)
+
+
+def init(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the desk; made where it is missing.")] = Path("."),
+    vendor_domain: Annotated[str, typer.Option(help="Domain of the desk's own addresses.")] = "",
+    vendor_name: Annotated[str, typer.Option(help="Name in mails and on pages.")] = "",
+    listen: Annotated[str, typer.Option(help="HOST:PORT of the SMTP listener.")] = "",
+    smarthost: Annotated[str, typer.Option(help="Where outgoing mail goes: smtp://, smtps:// or maildir:FOLDER.")] = "",
+    database: Annotated[str, typer.Option(help="sqlite:///FILE or postgresql://…")] = "",
+    blobs: Annotated[str, typer.Option(help="Folder or URL of the blob store.")] = "",
+    http: Annotated[str, typer.Option(help="HOST:PORT of the portal.")] = "",
+    authentication: Annotated[str, typer.Option(help="on: check SPF, DKIM, DMARC; off: believe nobody.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+) -> None:
+    """Make a desk: postdesk.toml with every setting explained, and its keys.
+
+    Example: postdesk init --dir /etc/postdesk --vendor-domain nordvik.test --smarthost smtp://relay.nordvik.test:587
+    """
+    from postdesk.desk_folder import make_desk
+
+    if authentication not in ("", "on", "off"):
+        wrong("--authentication is on or off")
+    asking = not yes and sys.stdin.isatty()
+    if asking:
+        vendor_domain = vendor_domain or typer.prompt("Domain of the desk's own addresses (nordvik.test)")
+        vendor_name = vendor_name or typer.prompt("Name of the vendor", default=vendor_domain)
+        listen = listen or typer.prompt("Listen for mail on", default="127.0.0.1:2525")
+        smarthost = smarthost or typer.prompt("Hand outgoing mail to", default="smtp://127.0.0.1:25")
+    if not vendor_domain:
+        wrong("say which domain the desk's addresses have: --vendor-domain nordvik.test")
+    values: dict[str, object] = {
+        "vendor_domain": vendor_domain,
+        "vendor_name": vendor_name,
+        "listen_smtp": (listen,) if listen else (),
+        "smarthost": smarthost,
+        "database": database,
+        "blobs": blobs,
+        "http_listen": http,
+    }
+    values = {key: value for key, value in values.items() if value}
+    if authentication:
+        values["authentication"] = authentication == "on"
+    config = make_desk(folder, values)
+    tell(f"made {config}\nnext: postdesk --config {config} migrate, then doctor, then run")
+
+
+def migrate(ctx: typer.Context) -> None:
+    """Bring the database to the schema of this version; safe to run at each start."""
+    desk = open_desk(ctx)
+    before, after = desk.migrate()
+    tell(f"schema {after}, as it was" if before == after else f"schema {before or 'none'} → {after}")
+
+
+def version(json_: JsonFlag = False) -> None:
+    """The version of Postdesk and of what it runs on."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    document = {"postdesk": version_of("postdesk"), "python": platform.python_version()}
+    show_json(document) if json_ else print(f"postdesk {document['postdesk']} (Python {document['python']})")

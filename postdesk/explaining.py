@@ -1,0 +1,182 @@
+"""What the desk would do with a raw mail, as the JSON object of contract.md, each in a child that a limit may kill.
+
+Takes: paths of raw mails and how to look facts up (not at all, or in a database, read only).
+Gives: one object a mail, in order.  Fails: never because of a mail.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ingest.killable import Limits, each_killable
+from models.decision import Clues, Decision, Facts
+from models.mail import AttachmentRef, Envelope, ParsedMail, SpooledMail
+from models.vocabulary import Belief, Reason, Source
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawFile:
+    """A raw mail to explain, and the name to show for it."""
+
+    path: Path
+    shown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explainer:
+    """The stages between the file and the decision, put together by postdesk/commands/explain.py."""
+
+    read: Callable[[SpooledMail], ParsedMail]
+    look_for: Callable[[ParsedMail], Clues]
+    gather: Callable[[Clues], Facts]
+    decide: Callable[[ParsedMail, Facts], Decision]
+    fields: Callable[[ParsedMail], dict[str, str | None]]
+    commands: Callable[[ParsedMail], list[str]]
+
+
+def explain_all(files: Sequence[RawFile], explainer: Explainer, limits: Limits) -> Iterator[dict[str, Any]]:
+    """One object for each file, in order."""
+    return each_killable(files, lambda file: explain(file, explainer), _killed, limits)
+
+
+def explain(file: RawFile, explainer: Explainer) -> dict[str, Any]:
+    """The object of one file, whatever it holds."""
+    try:
+        spooled = spooled_from(file.path)
+    except OSError as error:
+        return {**_blank(file), "defects": [f"unreadable-file: {error.strerror}"]}
+    mail = explainer.read(spooled)
+    decision = explainer.decide(mail, explainer.gather(explainer.look_for(mail)))
+    return {
+        **_blank(file),
+        "sha256": mail.sha256,
+        "size": mail.size,
+        **_header(mail),
+        **_body(mail),
+        "fields": explainer.fields(mail),
+        "commands": explainer.commands(mail),
+        "auth": {
+            "spf": mail.auth.spf,
+            "dkim": mail.auth.dkim,
+            "dmarc": mail.auth.dmarc,
+            "believed": mail.auth.belief is Belief.BELIEVED,
+        },
+        "defects": list(mail.defects) + ([mail.over_limit] if mail.over_limit else []),
+        "decision": _decision(decision),
+        "trace": list(decision.trace),
+    }
+
+
+def spooled_from(path: Path) -> SpooledMail:
+    """A file as if it lay in the spool; nothing of its SMTP dialogue is known. Raises OSError."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+    envelope = Envelope(reverse_path="", forward_paths=(), source=Source.ARCHIVE, received_at=datetime.now(UTC))
+    return SpooledMail(id="0" * 26, path=path, offset=0, size=size, sha256=digest.hexdigest(), envelope=envelope)
+
+
+def _header(mail: ParsedMail) -> dict[str, Any]:
+    return {
+        "author": mail.author.address.lower() if mail.author else None,
+        "author_name": mail.author.name if mail.author else None,
+        "author_verdict": mail.author_verdict,
+        "subject": mail.subject,
+        "date": mail.date.astimezone(UTC).isoformat().replace("+00:00", "Z") if mail.date else None,
+        "message_id": mail.message_id,
+        "in_reply_to": list(mail.in_reply_to),
+        "references": list(mail.references),
+        "kind": mail.kind,
+    }
+
+
+def _body(mail: ParsedMail) -> dict[str, Any]:
+    report = mail.report
+    return {
+        "report": {
+            "recipients": [asdict(recipient) for recipient in report.recipients],
+            "original_message_id": report.original_message_id,
+        }
+        if report
+        else None,
+        "text": mail.text,
+        "full_text": mail.full_text,
+        "attachments": [attachment(each) for each in mail.attachments],
+    }
+
+
+def attachment(ref: AttachmentRef) -> dict[str, Any]:
+    """An attachment as contract.md has it."""
+    return {
+        "name": ref.name,
+        "type": ref.type,
+        "size": ref.size,
+        "sha256": ref.sha256,
+        "inline": ref.inline,
+        "content_id": ref.content_id,
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "reason": decision.reason,
+        "actions": [_kebab(type(action).__name__) for action in decision.actions],
+        "notices": [notice.mail for notice in decision.notices],
+    }
+
+
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+
+def _killed(file: RawFile, why: str) -> dict[str, Any]:
+    """The object of a mail that cost more than a worker may spend: a running desk would hold it as poison."""
+    try:
+        spooled = spooled_from(file.path)
+        known: dict[str, Any] = {"sha256": spooled.sha256, "size": spooled.size}
+    except OSError:
+        known = {}
+    return {
+        **_blank(file),
+        **known,
+        "defects": [f"limit-{why}"],
+        "decision": {"reason": Reason.POISON, "actions": ["hold"], "notices": []},
+        "trace": [f"worker: ended by its {why} limit" if why != "crash" else "worker: failed"],
+    }
+
+
+def _blank(file: RawFile) -> dict[str, Any]:
+    """Every field of the contract with nothing known yet; unknown values are null, never missing."""
+    return {
+        "file": file.shown,
+        "sha256": None,
+        "size": None,
+        "author": None,
+        "author_name": None,
+        "author_verdict": "missing",
+        "subject": None,
+        "date": None,
+        "message_id": None,
+        "in_reply_to": [],
+        "references": [],
+        "kind": None,
+        "report": None,
+        "text": None,
+        "full_text": None,
+        "attachments": [],
+        "fields": {"product": None, "erp": None, "erp_version": None, "product_version": None},
+        "commands": [],
+        "auth": {"spf": "none", "dkim": "none", "dmarc": "none", "believed": False},
+        "defects": [],
+        "decision": {"reason": None, "actions": [], "notices": []},
+        "trace": [],
+    }

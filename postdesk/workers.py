@@ -1,0 +1,112 @@
+"""The pipeline role: a parent that keeps N disposable workers, each a process with limits of its own.
+
+A worker holds a slot: a file lock that the kernel gives back when the process is gone, however it went. Whoever takes a
+slot first returns to the spool what its dead holder had claimed, with one attempt more (house.md section 3).
+"""
+
+import fcntl
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from ingest.spool import Spool
+
+log = structlog.get_logger()
+
+Work = Callable[[str, threading.Event], None]
+
+
+@contextmanager
+def slot(spool: Spool) -> Iterator[str]:
+    """The name of the first free slot, held while the block runs; what a dead holder left there goes back first."""
+    for number in itertools.count():
+        name = f"w{number}"
+        descriptor = _lock(spool.work / f"{name}.lock")
+        if descriptor is not None:
+            break
+    try:
+        spool.recover(name)
+        yield name
+    finally:
+        os.close(descriptor)
+
+
+def recover_all(spool: Spool) -> None:
+    """Return what dead workers of any slot had claimed."""
+    for name in spool.workers():
+        descriptor = _lock(spool.work / f"{name}.lock")
+        if descriptor is not None:
+            spool.recover(name)
+            os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def keep_workers(count: int, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    """Fork `count` processes that run `work`, and a new one for each that ends, until `stop`; then end them all."""
+    children: dict[int, float] = {}
+    while not stop.is_set():
+        for _ in range(count - len(children)):
+            children[_fork(work)] = time.monotonic()
+        for child in _ended(children):
+            lived = time.monotonic() - children.pop(child[0])
+            log.warning("worker ended", status=child[1], lived=round(lived, 2))
+            if lived < 0.2:  # it did not even begin: wait, or a broken set-up becomes a fork storm
+                stop.wait(1.0)
+        stop.wait(0.02)
+    for pid in children:
+        os.kill(pid, signal.SIGTERM)
+    for pid in children:
+        os.waitpid(pid, 0)
+
+
+def _ended(children: dict[int, float]) -> Iterator[tuple[int, int]]:
+    for pid in list(children):
+        finished, status = os.waitpid(pid, os.WNOHANG)
+        if finished:
+            yield pid, os.waitstatus_to_exitcode(status)
+
+
+def _fork(work: Callable[[threading.Event], None]) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_outlive_not, args=(parent, stop), daemon=True).start()
+        work(stop)
+        status = 0
+    except Exception:
+        log.exception("worker failed")
+    finally:
+        os._exit(status)  # never back into the parent's stack
+    return pid
+
+
+def _outlive_not(parent: int, stop: threading.Event) -> None:
+    """Stop when the parent is gone: an orphan would go on beside the workers of the next parent."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    stop.set()
