@@ -63,6 +63,7 @@ _RETURNED_TYPES = (
 
 PART_CAP = 64 * 1024  # octets of one part that are read
 _IDS_CAP = 20
+_PARTS_CAP = 20
 
 _MESSAGE_ID = re.compile(r"<([^<>\s]{3,998})>")
 _HEX_ESCAPE = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")  # RFC 6533 §3
@@ -99,7 +100,7 @@ class ReportParts:
 
     def of_type(self, *types: str) -> tuple[str, ...]:
         """The content of those parts as text; UTF-8 where it is, else every octet kept (RFC 6533 allows UTF-8)."""
-        return tuple(_as_text(part.content[:PART_CAP]) for part in self.parts if part.type in types)
+        return tuple(_as_text(part.content[:PART_CAP]) for part in self.parts[:_PARTS_CAP] if part.type in types)
 
 
 def read_report(parts: ReportParts) -> DeliveryReport | None:

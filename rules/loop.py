@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from models.mail import DeliveryReport
 from models.vocabulary import MailKind
-from rules.loop_words import AWAY_SUBJECTS, AWAY_TEXTS, REPLY_SUBJECTS
+from rules.loop_words import AWAY_SUBJECTS, AWAY_TEXTS, REPLY_SUBJECTS, THANKS_TEXTS
 
 # The header fields that are read here: ParsedMail.auto_headers carries these and no others.
 AUTO_HEADERS: tuple[str, ...] = (
@@ -69,7 +69,6 @@ _NO = ("no", "none", "false", "0", "")
 _DAEMONS = ("mailer-daemon", "mailer_daemon", "mailerdaemon", "postmaster")
 _NO_REPLY = re.compile(r"(?:^|[._+-])(?:no|do-?not|dont|donot|ne-?pas)[._-]?(?:reply|repondre)s?(?:$|[._+-])")
 _LIST_AUTHOR = re.compile(r"^owner-|-(?:owner|request|bounces)$")  # RFC 3834 §2
-_END_OF_PHRASE = " :-–—[(.,!|/\"'<»："
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +141,22 @@ def _answering_machine(facts: FormFacts) -> tuple[MailKind, str] | None:
     if "oof" in (facts.header("x-ms-exchange-generated-message-source") or "").lower():
         return MailKind.AUTO_REPLY, "x-ms-exchange-generated-message-source"
     subject = _squeezed(facts.subject)
-    for phrase in REPLY_SUBJECTS:
-        if subject.startswith(phrase) and (len(subject) == len(phrase) or subject[len(phrase)] in _END_OF_PHRASE):
-            return MailKind.AUTO_REPLY, f"subject {phrase!r}"
-    text = _opening(facts.text)
-    away = next((phrase for phrase in AWAY_TEXTS if phrase in text), None)
-    unnamed = facts.reverse_path == "" or auto_submitted.startswith("auto-")
-    if away and (unnamed or (any(_has_word(subject, phrase) for phrase in AWAY_SUBJECTS) and not _answers(subject))):
-        return MailKind.AUTO_REPLY, f"text {away!r}"
+    if phrase := _begins(subject, REPLY_SUBJECTS):
+        return MailKind.AUTO_REPLY, f"subject {phrase!r}"
+    return _absence(facts, subject, unnamed=facts.reverse_path == "" or auto_submitted.startswith("auto-"))
+
+
+def _absence(facts: FormFacts, subject: str, *, unnamed: bool) -> tuple[MailKind, str] | None:
+    """An absence notice in words alone. A superuser who writes that he will be away asks for something: a seat.
+
+    `unnamed`: the form says already that no person sent it, so either sign is enough; else all three are wanted.
+    """
+    opening = _opening(facts.text)
+    away = next((phrase for phrase in AWAY_TEXTS if phrase in opening), None)
+    begins = _begins(subject, AWAY_SUBJECTS)
+    thanks = any(phrase in opening for phrase in THANKS_TEXTS)
+    if (unnamed and (away or begins)) or (away and begins and thanks):
+        return MailKind.AUTO_REPLY, f"text {away!r}" if away else f"subject {begins!r}"
     return None
 
 
@@ -199,15 +206,10 @@ def _is_aggregate(subject: str) -> bool:
     return subject.find("report domain:", 0, 40) >= 0 and "submitter:" in subject
 
 
-def _answers(subject: str) -> bool:
-    return bool(re.match(r"(?:re|sv|aw|vs|fwd?|wg|rv|tr|vb)\s*:", subject))
-
-
-def _has_word(subject: str, phrase: str) -> bool:
-    """The phrase stands in the subject as words of its own (ideographs have no borders)."""
-    if not phrase.isascii() and ord(phrase[0]) > 0x2FFF:
-        return phrase in subject
-    return f" {phrase} " in " " + re.sub(r"[^\w\s-]", " ", subject) + " "
+def _begins(subject: str, phrases: tuple[str, ...]) -> str | None:
+    """The phrase that is the whole subject, or stands before its colon."""
+    head = subject.replace("：", ":").partition(":")[0].strip()
+    return head if head in phrases else None
 
 
 def _squeezed(text: str) -> str:
