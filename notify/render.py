@@ -1,0 +1,280 @@
+"""Templates and catalogues: a mail's name and its context become subject, text and HTML in the person's language.
+
+Takes: plain data only (no object of ours ever reaches a template).  Gives: `Rendered`, with notes on what fell back.
+Fails: with `RenderError` only where the built-in English template itself fails, which the tests rule out.
+
+The way down: the vendor's own template, the built-in one, the built-in one in English. A missing translation is its
+English msgid. What a template may contain is a short list (no call, no assignment, no arithmetic, one level of loops),
+so that neither an admin's text nor a broken override can read, write or burn anything.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import css_inline
+from babel.dates import format_skeleton
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, nodes, pass_context
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
+
+import templates
+
+BUILT_IN = Path(templates.__file__).parent
+LANGUAGES: tuple[str, ...] = ("en", "es", "sv")  # complete ones; the first is the language of the msgids
+OUTPUT_CAP = 4 * 1024 * 1024  # characters of one rendered part
+# English dates are written for readers everywhere: day before month, 24 hours.
+_LOCALES = {"en": "en_GB"}
+
+Plain = str | int | float | bool | datetime | None | tuple["Plain", ...] | Mapping[str, "Plain"]
+
+
+class RenderError(Exception):
+    """Not even the built-in English template could be rendered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    subject: str
+    text: str
+    html: str
+    language: str  # the one it is really written in
+    notes: tuple[str, ...] = ()  # what fell back and why, for the log
+
+
+class Renderer:
+    """Renders the mails under `templates/mail`, with `override` (a folder of the same shape) looked at first."""
+
+    def __init__(self, override: Path | None = None, built_in: Path = BUILT_IN) -> None:
+        self._folders = (built_in,) if override is None else (override, built_in)
+        self._environments: dict[tuple[str, int], _Sandbox] = {}
+        # Remote style sheets are never loaded: composing a mail opens no connection.
+        self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
+
+    def render(self, mail: str, language: str, zone: str, context: Mapping[str, Plain]) -> Rendered:
+        """The three parts of `mail` in `language`, times in the IANA `zone`; both fall back (en, UTC) where unknown."""
+        wanted = language_of(language)
+        notes = [] if wanted == language[:2].lower() else [f"language {language!r} is not shipped: {wanted}"]
+        ways = [(wanted, n) for n in range(len(self._folders))] + [(LANGUAGES[0], len(self._folders) - 1)]
+        for used, first_folder in dict.fromkeys(ways):
+            try:
+                return self._render(mail, used, zone, context, first_folder, notes)
+            except Exception as error:  # a template is foreign code: whatever it raises, the mail still leaves
+                notes.append(
+                    f"template {mail} ({used}, {self._folders[first_folder]}): {type(error).__name__}: {error}"
+                )
+        raise RenderError("; ".join(notes))
+
+    def _render(
+        self, mail: str, language: str, zone: str, context: Mapping[str, Plain], first_folder: int, notes: list[str]
+    ) -> Rendered:
+        environment = self._environment(language, first_folder)
+        data = {**_plain_mapping(context), "language": language, "zone": _known_zone(zone)}
+        subject, text, html = (
+            _capped(environment.get_template(f"mail/{mail}/{part}").generate(data))
+            for part in ("subject.txt", "body.txt", "body.html")
+        )
+        return Rendered(
+            subject=" ".join(subject.split()),
+            text=text.strip("\n") + "\n",
+            html=self._inliner.inline(html),
+            language=language,
+            notes=(*notes, *environment.notes),
+        )
+
+    def _environment(self, language: str, first_folder: int) -> "_Sandbox":
+        key = (language, first_folder)
+        if key not in self._environments:
+            self._environments[key] = _Sandbox(language, self._folders[first_folder:])
+        return self._environments[key]
+
+
+def language_of(wanted: str) -> str:
+    """The shipped language for a wanted one: "sv-FI" → "sv", "xx" → "en"."""
+    short = re.split(r"[-_]", wanted.lower(), maxsplit=1)[0]
+    return short if short in LANGUAGES else LANGUAGES[0]
+
+
+# --- catalogues -------------------------------------------------------------------------------------------------
+
+_PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
+
+
+def placeholders(message: str) -> set[str] | None:
+    """The names in `%(name)s` of a message; None where it holds any other kind of conversion."""
+    if "%" in _PLACEHOLDER.sub("", message):
+        return None
+    return {found[1] for found in _PLACEHOLDER.finditer(message) if found[1]}
+
+
+def translations_of(folder: Path, language: str) -> tuple[NullTranslations, tuple[str, ...]]:
+    """The catalogue of a language under a templates folder, compiled in memory, and notes on lines left out."""
+    path = folder / "locale" / language / "LC_MESSAGES" / "postdesk.po"
+    if not path.is_file():
+        return NullTranslations(), ()
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=language, abort_invalid=True)
+    notes = []
+    for message in list(catalogue):
+        ids, strings = (message.id, message.string) if message.pluralizable else ((message.id,), (message.string,))
+        allowed = set().union(*(placeholders(one) or set() for one in ids))
+        if message.id and any(
+            found is None or not found <= allowed for found in map(placeholders, filter(None, strings))
+        ):
+            catalogue.delete(message.id, message.context)
+            notes.append(f"{path}: the placeholders of {ids[0]!r} differ: left in English")
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return GNUTranslations(compiled), tuple(notes)
+
+
+# --- the sandbox ------------------------------------------------------------------------------------------------
+
+_ALLOWED = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Filter,
+    nodes.Test, nodes.If, nodes.For, nodes.Const, nodes.Compare, nodes.Operand, nodes.Not, nodes.And, nodes.Or,
+    nodes.Extends, nodes.Block, nodes.Keyword, nodes.EvalContextModifier, nodes.ScopedEvalContextModifier,
+    nodes.MarkSafeIfAutoescape,
+)  # fmt: skip
+_CALLS = ("gettext", "ngettext")  # what `trans` blocks become
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja with nothing but `if`, `for`, `trans`, `block` and the filters below."""
+
+    def __init__(self, language: str, folders: tuple[Path, ...]) -> None:
+        super().__init__(
+            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+            autoescape=lambda name: bool(name and name.endswith(".html")),
+            undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.policies["ext.i18n.trimmed"] = True
+        self.globals.clear()
+        self.filters = {
+            "datetime": _datetime,
+            "filesize": _filesize,
+            "paragraphs": _paragraphs,
+            "quoted": _quoted,
+        }
+        loaded = [translations_of(folder, language) for folder in folders]
+        self.notes = tuple(note for _, found in loaded for note in found)
+        for (translations, _), (following, _) in zip(loaded, loaded[1:], strict=False):
+            translations.add_fallback(following)
+        self.install_gettext_translations(loaded[0][0], newstyle=True)  # type: ignore[attr-defined]
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        _check(tree, loops=0)
+        return tree
+
+
+def _check(node: nodes.Node, loops: int) -> None:
+    for child in node.iter_child_nodes():
+        if isinstance(child, nodes.For):
+            if loops or child.recursive:
+                raise SecurityError(f"line {child.lineno}: a loop inside a loop")
+            _check(child, loops + 1)
+            continue
+        if isinstance(child, nodes.Call):
+            _check_call(child)
+        elif not isinstance(child, _ALLOWED):
+            raise SecurityError(f"line {child.lineno}: {type(child).__name__} is not allowed in a mail template")
+        _check(child, loops)
+
+
+def _check_call(call: nodes.Call) -> None:
+    """Only what a `trans` block becomes: gettext with constant messages that hold `%(name)s` and nothing else."""
+    if not (isinstance(call.node, nodes.Name) and call.node.name in _CALLS):
+        raise SecurityError(f"line {call.lineno}: a call")
+    for message in call.args[: 1 if call.node.name == "gettext" else 2]:
+        if not isinstance(message, nodes.Const) or placeholders(str(message.value)) is None:
+            raise SecurityError(f"line {call.lineno}: a message that is not plain text")
+
+
+def _capped(pieces: Iterator[str]) -> str:
+    kept, size = [], 0
+    for piece in pieces:
+        size += len(piece)
+        if size > OUTPUT_CAP:
+            raise SecurityError(f"more than {OUTPUT_CAP} characters")
+        kept.append(piece)
+    return "".join(kept)
+
+
+def _plain_mapping(context: Mapping[str, Plain]) -> dict[str, Plain]:
+    return {str(name): _plain(value) for name, value in context.items()}
+
+
+def _plain(value: Plain) -> Plain:
+    """Refuses whatever is not plain data: an object in the context is a way into the program (threats M14)."""
+    if isinstance(value, Mapping):
+        return _plain_mapping(value)
+    if isinstance(value, tuple):
+        return tuple(_plain(one) for one in value)
+    if isinstance(value, str):
+        return str(value)  # an Enum word becomes its text, Markup loses its promise
+    if value is None or type(value) in (int, float, bool, datetime):
+        return value
+    raise TypeError(f"a {type(value).__name__} is no plain data for a template")
+
+
+# --- filters ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _known_zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, LookupError):  # unknown, unreadable, or a folder
+        return "UTC"
+
+
+@pass_context
+def _datetime(context: Context, value: datetime) -> str:
+    """24 Nov 2026, 10:12, by CLDR in the person's language and zone."""
+    language = context["language"]
+    return str(
+        format_skeleton("yMMMdHm", value, tzinfo=ZoneInfo(context["zone"]), locale=_LOCALES.get(language, language))
+    )
+
+
+@pass_context
+def _filesize(context: Context, octets: int) -> str:
+    """211 kB, in the decimal units that mail programs show."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if octets >= size:
+            number = octets / size
+            language = context["language"]
+            return f"{format_decimal(number, '0.#' if number < 10 else '0', locale=language)} {unit}"
+    return f"{octets} B"
+
+
+def _paragraphs(text: str) -> Markup:
+    """Text as HTML paragraphs: escaped, empty lines part paragraphs, line ends and indents stay."""
+    blocks = re.split(r"\n[ \t]*\n\s*?(?=\S|$)", text.strip("\n"))
+    return Markup("\n").join(Markup("<p>{}</p>").format(_lines(block)) for block in blocks if block.strip())
+
+
+def _lines(block: str) -> Markup:
+    kept = (escape(re.sub(r"^[ \t]+", lambda m: "\u00a0" * len(m[0]), line)) for line in block.split("\n"))
+    return Markup("<br>\n").join(kept)
+
+
+def _quoted(text: str) -> str:
+    """Text as quoted lines of a plain mail (RFC 3676 §4.5 style)."""
+    return "\n".join(f">{line}" if line.startswith(">") else f"> {line}".rstrip() for line in text.split("\n"))
