@@ -1,0 +1,133 @@
+"""What must be looked up before we can decide?
+
+Takes: a parsed mail, the policy, the signing keys.  Gives: `Clues`: addresses, domains, Message-IDs, and the tickets
+and outbox rows named by codes that are right.  Fails: never. This is the only rule that sees the keys.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+
+from models.decision import CheckedToken, Clues
+from models.mail import Mailbox, ParsedMail
+from models.names import canonical_address, canonical_domain, parent_domains, skeleton
+from models.vocabulary import MailboxPurpose
+from rules.policy import Policy
+from rules.subject import without_prefixes
+from rules.tokens import (
+    Keys,
+    check_loop_marker,
+    check_message_id,
+    check_reply_address,
+    check_return_path,
+    find_body_markers,
+    has_our_form,
+)
+
+IDS_LIMIT = 60  # Message-IDs of In-Reply-To and References that are looked up, nearest first
+ADDRESSES_LIMIT = 100  # recipients that are looked at
+CC_LIMIT = 50  # people who are looked up
+_WORDS_LIMIT = 10_000  # characters
+
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def look_for(mail: ParsedMail, policy: Policy, keys: Keys) -> Clues:
+    """The clues of one mail."""
+    author = canonical_author(mail.author)
+    domain_text = author.rpartition("@")[2] if author else ""
+    domain = canonical_domain(domain_text)
+    own_ids, foreign_ids = _answered_ids(mail, policy, keys)
+    return Clues(
+        spool_id=mail.spool_id,
+        content_key=mail.content_key,
+        author=author,
+        author_domains=parent_domains(domain) if domain else (),
+        author_skeleton=skeleton(domain_text) if domain_text else None,
+        author_skeletons=tuple(skeleton(parent) for parent in parent_domains(domain or domain_text)) if author else (),
+        words_key=words_key(author, mail),
+        reply_tokens=_reply_tokens(mail, policy, keys),
+        our_outbox_ids=own_ids,
+        anchor_ids=foreign_ids,
+        message_id=mail.message_id,
+        own_marker=_is_own_mail(mail, policy, keys),
+        subject_ticket=_subject_ticket(mail.subject, policy.subject_prefix),
+        return_path_outbox_id=_return_path(mail, policy, keys),
+        reported_outbox_ids=_reported(mail, policy, keys),
+        forward_paths=mail.envelope.forward_paths,
+        cc=_people(mail, author, policy),
+    )
+
+
+def canonical_author(author: Mailbox | None) -> str | None:
+    """The author's address as it is compared; one that has no canonical form is kept, lower-cased, and finds nobody."""
+    return (canonical_address(author.address) or author.address.lower()) if author else None
+
+
+def words_key(author: str | None, mail: ParsedMail) -> str:
+    """The same for mails of one author that differ in digits, white space and reply prefixes only; "" without words."""
+    words = f"{without_prefixes(mail.subject)}\n{mail.text[:_WORDS_LIMIT]}"
+    flat = " ".join(_DIGITS.sub("0", words).lower().split())
+    return hashlib.sha256(f"{author}\n{flat}".encode("utf-8", "replace")).hexdigest() if author and flat else ""
+
+
+def recipients(mail: ParsedMail) -> Iterator[str]:
+    """Every address that the mail went to, as envelope and header say; bounded."""
+    header = (mailbox.address for mailbox in (*mail.to, *mail.cc))
+    for count, address in enumerate((*mail.envelope.forward_paths, *header)):
+        if count < ADDRESSES_LIMIT:
+            yield address
+
+
+def _reply_tokens(mail: ParsedMail, policy: Policy, keys: Keys) -> tuple[CheckedToken, ...]:
+    support = tuple(m.address for m in policy.mailboxes if m.purpose is MailboxPurpose.SUPPORT)
+    addressed = (check_reply_address(keys, address, support) for address in recipients(mail))
+    quoted = find_body_markers(keys, mail.full_text)
+    return tuple(dict.fromkeys([*(token for token in addressed if token), *quoted]))
+
+
+def _answered_ids(mail: ParsedMail, policy: Policy, keys: Keys) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    ours: list[int] = []
+    foreign: list[str] = []
+    for message_id in _first(dict.fromkeys((*mail.in_reply_to, *reversed(mail.references))), IDS_LIMIT):
+        if found := check_message_id(keys, message_id, policy.desk_domain):
+            ours.append(found.outbox)
+        elif not has_our_form(message_id, policy.desk_domain):  # ours with a wrong code leads nowhere (T17)
+            foreign.append(message_id)
+    return tuple(dict.fromkeys(ours)), tuple(foreign)
+
+
+def _is_own_mail(mail: ParsedMail, policy: Policy, keys: Keys) -> bool:
+    markers = (value for name, value in mail.auto_headers if name == "x-postdesk-loop")
+    if any(check_loop_marker(keys, value, policy.desk_domain) for value in markers):
+        return True
+    return mail.message_id is not None and check_message_id(keys, mail.message_id, policy.desk_domain) is not None
+
+
+def _subject_ticket(subject: str, prefix: str) -> int | None:
+    found = re.search(rf"\[{re.escape(prefix)}-([1-9][0-9]{{0,9}})\]", subject[:1000], re.ASCII | re.IGNORECASE)
+    return int(found[1]) if found else None
+
+
+def _return_path(mail: ParsedMail, policy: Policy, keys: Keys) -> int | None:
+    found = (check_return_path(keys, address, policy.return_path) for address in recipients(mail))
+    return next((outbox for outbox in found if outbox is not None), None)
+
+
+def _reported(mail: ParsedMail, policy: Policy, keys: Keys) -> tuple[int, ...]:
+    if mail.report is None:
+        return ()
+    ids = (mail.report.original_message_id or "", *mail.report.original_ids)
+    found = (check_message_id(keys, message_id, policy.desk_domain) for message_id in ids[:IDS_LIMIT])
+    return tuple(dict.fromkeys(one.outbox for one in found if one))
+
+
+def _people(mail: ParsedMail, author: str | None, policy: Policy) -> tuple[str, ...]:
+    """Canonical addresses of To and Cc, but for the author and ourselves."""
+    named = (canonical_address(mailbox.address) for mailbox in (*mail.to, *mail.cc)[:ADDRESSES_LIMIT])
+    others = dict.fromkeys(one for one in named if one and one != author and not policy.is_own(one))
+    return tuple(_first(others, CC_LIMIT))
+
+
+def _first(items: Iterable[str], limit: int) -> list[str]:
+    return [item for count, item in enumerate(items) if count < limit]

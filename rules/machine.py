@@ -1,0 +1,80 @@
+"""What becomes of a mail that the form of the mail shows to be a machine's? (RFC 3834 §2, RFC 5321 §6.3, T26)
+
+None of these is ever answered. What a superuser's own machine sends opens a ticket quietly; what answers a mail of
+ours is noted on its ticket and changes nothing there.
+"""
+
+from models.decision import Decision, NoteAutoReply
+from models.vocabulary import Belief, LedgerState, MailKind, Reason
+from rules.authn import belief_of
+from rules.case import Case, Outcome, discarded, held
+from rules.thread import Joining, find_thread
+
+_REPORTS = (MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT)
+_ANSWERS = (MailKind.AUTO_REPLY, MailKind.AUTO_GENERATED)
+
+
+def over_limit(case: Case) -> Outcome:
+    """Gate: a limit of ingest stopped the parser, so that only the envelope is sure."""
+    limit = case.mail.over_limit
+    if limit is None:
+        return "no"
+    return held(Reason.OVER_LIMIT, f"The mail is over the limit {limit} and was not read.", "open a ticket with it")
+
+
+def came_back(case: Case) -> Outcome:
+    """Gate: our own mail, or one that goes round in circles."""
+    if case.clues.own_marker:
+        return discarded(Reason.LOOP)
+    if case.mail.received_count > case.policy.received_limit:  # RFC 5321 §6.3
+        why = f"The mail passed {case.mail.received_count} servers, so it is probably going round in circles."
+        return held(Reason.LOOP, why, "take it as an ordinary mail")
+    return "no"
+
+
+def unmatched_report(case: Case) -> Outcome:
+    """Gate: a delivery report that rules/bounce.py could not tie to a mail of ours changes no state (T61)."""
+    return discarded(Reason.UNMATCHED_REPORT) if case.mail.kind in _REPORTS else "no"
+
+
+def administrative(case: Case) -> Outcome:
+    """Gate: DMARC and TLS aggregate reports (RFC 9990, RFC 8460 §5.3) are data for other programs."""
+    tls = any(name == "tls-report-domain" for name, _ in case.mail.auto_headers)
+    names = (attachment.name.lower() for attachment in case.mail.attachments[:3])
+    dmarc = any(name.count("!") >= 3 and name.endswith((".gz", ".zip", ".xml")) for name in names)
+    return discarded(Reason.ADMINISTRATIVE) if (tls or dmarc) and not case.facts.contact else "no"
+
+
+def automatic(case: Case) -> Outcome:
+    """Gate: automatic answers and list mail."""
+    kind = case.mail.kind
+    holds_seat = case.facts.contact is not None and bool(case.facts.contact.seats)
+    if kind is MailKind.LIST:
+        return "list, by a superuser" if holds_seat else discarded(Reason.BULK)
+    if kind not in _ANSWERS:
+        return kind.value
+    thread = find_thread(case)
+    if thread.joining in (Joining.JOIN, Joining.FOLLOW_UP) and belief_of(case) is not Belief.REFUTED:
+        return _noted(thread.ticket.number if thread.ticket else None)
+    if case.facts.outbox and _answers_our_mail(case):
+        return _noted(None)
+    if kind is MailKind.AUTO_REPLY:
+        return discarded(Reason.UNMATCHED_AUTO_REPLY)
+    return "auto-generated, answers nothing of ours"
+
+
+def _answers_our_mail(case: Case) -> bool:
+    """A mail of ours without a ticket, such as a notice, answered by its own recipient."""
+    ids = {*case.clues.our_outbox_ids, case.clues.return_path_outbox_id}
+    return any(
+        row.id in ids and row.ticket is None and row.recipient.lower() == case.author for row in case.facts.outbox
+    )
+
+
+def _noted(ticket: int | None) -> Decision:
+    return Decision(
+        state=LedgerState.AUTO_REPLY_NOTED,
+        reason=Reason.AUTO_REPLY,
+        ticket=ticket,
+        actions=(NoteAutoReply(ticket=ticket),),
+    )
