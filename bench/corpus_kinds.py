@@ -8,21 +8,14 @@ and the folders it names.
 
 import argparse
 import csv
-import email
-import email.errors
-import email.message
-import email.policy
-import email.utils
 import sys
 import time
 from collections import Counter
-from email.header import decode_header, make_header
 from pathlib import Path
 
-from ingest.report import PART_CAP, REPORT_HEADERS, REPORT_TYPES, ReportPart, ReportParts, read_report
-from models.mail import DeliveryReport
+from ingest.parse import HashOnly, parse
+from ingest.rawfile import spooled_from
 from models.vocabulary import MailKind
-from rules.loop import AUTO_HEADERS, FormFacts, classify
 
 AUTOMATIC = {MailKind.AUTO_REPLY, MailKind.AUTO_GENERATED}
 REPORTS = {MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT}
@@ -46,76 +39,6 @@ ALLOWED: dict[str, set[MailKind]] = {
 }
 
 
-def unfolded(value: str) -> str:
-    try:
-        return " ".join(str(make_header(decode_header(str(value)))).split())
-    except (ValueError, LookupError, email.errors.HeaderParseError):
-        return " ".join(str(value).split())
-
-
-def leaves(part: email.message.Message) -> list[email.message.Message]:
-    """The leaves of a mail; a nested message or a status part is one leaf."""
-    if part.is_multipart() and part.get_content_maintype() != "message":
-        return [leaf for child in part.get_payload() for leaf in leaves(child)]  # type: ignore[union-attr,arg-type]
-    return [part]
-
-
-def unsplit(leaf: email.message.Message) -> bool:
-    """A multipart whose boundary never occurs: its body is text."""
-    return leaf.get_content_maintype() == "multipart"
-
-
-def octets(leaf: email.message.Message) -> bytes:
-    if leaf.is_multipart():
-        return b"\n".join(child.as_bytes() for child in leaf.get_payload())  # type: ignore[union-attr]
-    return leaf.get_payload(decode=True) or b""  # type: ignore[return-value]
-
-
-def text_of(leaf: email.message.Message) -> str:
-    raw = octets(leaf)
-    try:
-        return raw.decode(leaf.get_content_charset() or "utf-8", "replace")
-    except LookupError:
-        return raw.decode("utf-8", "replace")
-
-
-def read_file(path: Path) -> tuple[MailKind, str, DeliveryReport | None]:
-    """Kind, evidence and report of one message file."""
-    mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.compat32)
-    parts = leaves(mail)
-    text = "\n".join(text_of(p) for p in parts if p.get_content_type() == "text/plain" or unsplit(p))
-    if not text.strip():
-        from inscriptis import get_text
-
-        text = "\n".join(get_text(text_of(p)) for p in parts if p.get_content_type() == "text/html")
-    fields = tuple((name.lower(), unfolded(value)) for name, value in mail.items())
-    reverse_path = "" if str(mail.get("Return-Path") or "").strip() == "<>" else None
-    report = read_report(
-        ReportParts(
-            headers=tuple(f for f in fields if f[0] in REPORT_HEADERS),
-            text=text,
-            parts=tuple(
-                ReportPart(type=p.get_content_type(), content=octets(p)[:PART_CAP])
-                for p in parts
-                if p.get_content_type() in REPORT_TYPES
-            ),
-            reverse_path=reverse_path,
-        )
-    )
-    author = email.utils.parseaddr(str(mail.get("From", "")))[1]
-    kind, evidence = classify(
-        FormFacts(
-            auto_headers=tuple(f for f in fields if f[0] in AUTO_HEADERS),
-            reverse_path=reverse_path,
-            author=author,
-            subject=unfolded(mail.get("Subject", "")),
-            text=text[:2000],
-            report=report,
-        )
-    )
-    return kind, evidence, report
-
-
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("corpus", type=Path)
@@ -137,11 +60,8 @@ def main() -> int:
 
     for row in rows:
         began = time.perf_counter()
-        try:
-            kind, evidence, report = read_file(options.corpus / row["category"] / row["file"])
-        except RecursionError:
-            print("too deep for the standard library:", row["file"])
-            continue
+        mail = parse(spooled_from(options.corpus / row["category"] / row["file"]), HashOnly())
+        kind, evidence, report = mail.kind, mail.kind_evidence, mail.report
         slowest = max(slowest, (time.perf_counter() - began, row["file"]))
         name = f"{row['category']}/{row['file']}"
         kinds.setdefault(row["category"], Counter())[kind] += 1

@@ -133,6 +133,7 @@ def _parse(mail: SpooledMail, octets: Octets, keeper: _Keeper, limits: ScanLimit
         headers=decoded_values(scanned.fields, REPORT_HEADERS),
         text=content.full_text[:PART_CAP],
         parts=tuple(_report_parts(octets, scanned.root)),
+        reverse_path=mail.envelope.reverse_path,
     )
     report = read_report(report_parts)
     kind, evidence = _kind(mail, header, content.full_text, report)
