@@ -1,7 +1,7 @@
 """One outgoing mail as a value → the octets for the smarthost.
 
-Takes: `OutgoingMail`, all of it decided before, and the `Renderer`.  Gives: `Composed`.  Fails: `Unfit`, with the reason:
-such a mail is failed at once and shown to a person, because trying again would build the same.
+Takes: `OutgoingMail`, all of it decided before, and the `Renderer`.  Gives: `Composed`.  Fails: `Unfit`, with the
+reason: such a mail is failed at once and shown to a person, because trying again would build the same.
 
 This is the one place that writes header fields of outgoing mail. Every value is cleaned, every name comes from a
 constant list, and what was built is read again and compared before it leaves (threats T29, T30).
@@ -209,7 +209,7 @@ def _headers(mail: OutgoingMail, rendered: Rendered, sender: Mailbox, recipient:
     if references := thread_references(mail.references, mail.in_reply_to):
         yield "References", "\r\n ".join(_id(one) for one in references)
     yield from AUTOMATIC[mail.kind]
-    yield "X-Postdesk-Loop", _token(mail.loop_marker)
+    yield "X-Postdesk-Loop", " ".join(_token(word) for word in mail.loop_marker.split(" "))
     yield "X-Postdesk-Mail", _token(mail.mail)
     if mail.ticket is not None:
         yield "X-Postdesk-Ticket", str(int(mail.ticket))
@@ -314,7 +314,7 @@ def _difference(message: bytes, built: Mapping[str, str], rendered: Rendered, se
                 return f"{name} is {read[name]!r}"
         if _unfolded(read["Subject"]) != _subject(rendered):
             return f"Subject is {read['Subject']!r}"
-        parts = [(part.get_content_type(), part.get_payload(decode=True)) for part in read.get_payload()]
+        parts = [(part.get_content_type(), part.get_payload(decode=True)) for part in list(read.walk())[1:]]
         if parts != [("text/plain", _crlf(rendered.text)), ("text/html", _crlf(rendered.html))]:
             return "its parts are not the text and the HTML"
     except (MessageError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:

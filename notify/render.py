@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -127,17 +128,24 @@ def translations_of(folder: Path, language: str) -> tuple[NullTranslations, tupl
         catalogue = read_po(file, locale=language, abort_invalid=True)
     notes = []
     for message in list(catalogue):
-        ids, strings = (message.id, message.string) if message.pluralizable else ((message.id,), (message.string,))
-        allowed = set().union(*(placeholders(one) or set() for one in ids))
-        if message.id and any(
-            found is None or not found <= allowed for found in map(placeholders, filter(None, strings))
-        ):
+        if message.id and not _fits(_texts(message.id), _texts(message.string)):
             catalogue.delete(message.id, message.context)
-            notes.append(f"{path}: the placeholders of {ids[0]!r} differ: left in English")
+            notes.append(f"{path}: the placeholders of {message.id!r} differ: left in English")
     compiled = io.BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return GNUTranslations(compiled), tuple(notes)
+
+
+def _texts(one_or_more: object) -> tuple[str, ...]:
+    """The singular and plural forms of one side of a catalogue entry, without empty ones."""
+    found = one_or_more if isinstance(one_or_more, tuple | list) else (one_or_more,)
+    return tuple(str(text) for text in found if text)
+
+
+def _fits(ids: tuple[str, ...], strings: tuple[str, ...]) -> bool:
+    allowed = set().union(*(placeholders(one) or set() for one in ids))
+    return all((found := placeholders(one)) is not None and found <= allowed for one in strings)
 
 
 # --- the sandbox ------------------------------------------------------------------------------------------------
@@ -173,7 +181,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         }
         loaded = [translations_of(folder, language) for folder in folders]
         self.notes = tuple(note for _, found in loaded for note in found)
-        for (translations, _), (following, _) in zip(loaded, loaded[1:], strict=False):
+        for (translations, _), (following, _) in pairwise(loaded):
             translations.add_fallback(following)
         self.install_gettext_translations(loaded[0][0], newstyle=True)  # type: ignore[attr-defined]
 

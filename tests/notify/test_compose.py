@@ -123,7 +123,8 @@ def test_addresses_as_written_on_the_wire(address: str, expected: str) -> None:
     "address",
     ["", "lucia", "@x.test", "a@", "a b@x.test", "a,b@x.test", "a@x.test>", "<a@x.test>", "a@b@x.test,c@y.test",
      "a\r\nBcc:e@evil.test", "a@x.test\r\nBcc: e@evil.test", "a@x.test\n", "a@x test", "a@x.test (c)", '"a b"@x.test',
-     "a;b@x.test", "a@.x.test", "a@x..test", "a@-", "a@x.test\u2028b", "a\u0085b@x.test", "a:b@x.test", "a@" + "x" * 260],
+     "a;b@x.test", "a@.x.test", "a@x..test", "a@-", "a@x.test\u2028b", "a\u0085b@x.test", "a:b@x.test",
+     "a@" + "x" * 260],
 )  # fmt: skip
 def test_an_address_that_is_not_one_plain_mailbox_is_refused(address: str) -> None:
     with pytest.raises(ValueError):
@@ -133,7 +134,7 @@ def test_an_address_that_is_not_one_plain_mailbox_is_refused(address: str) -> No
 
 
 def test_a_non_ascii_local_part_asks_for_smtputf8() -> None:
-    composed, message = built(replace(MAIL, recipient="müller@müller.test"))
+    composed, _ = built(replace(MAIL, recipient="müller@müller.test"))
     assert composed.smtputf8 and composed.forward_path == "müller@xn--mller-kva.test"
     assert "To: müller@xn--mller-kva.test\r\n".encode() in composed.message
     assert not built(MAIL)[0].smtputf8
@@ -141,8 +142,8 @@ def test_a_non_ascii_local_part_asks_for_smtputf8() -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["hi\r\nX-Evil: 1", "=?utf-8?q?hi=0D=0AX-Evil:_1?=", "\x00\x1b[31m", "a\u2028Bcc: e@evil.test", "\ud800", "x" * 5000,
-     "ü" * 5000, "  ", "", "{{7*7}}", "å\u202egnp.exe", "a  b   c", "é\r\n é"],
+    ["hi\r\nX-Evil: 1", "=?utf-8?q?hi=0D=0AX-Evil:_1?=", "\x00\x1b[31m", "a\u2028Bcc: e@evil.test", "\ud800",
+     "x" * 5000, "ü" * 5000, "  ", "", "{{7*7}}", "å\u202egnp.exe", "a  b   c", "é\r\n é"],
 )  # fmt: skip
 def test_a_subject_stays_one_subject(subject: str) -> None:
     composed, message = built(replace(MAIL, context={**CONTEXT, "subject": subject}))
@@ -186,8 +187,10 @@ HOSTILE = st.one_of(
     st.text(max_size=60),
     st.text(alphabet="\r\n\t :<>@,;\"\\()=?_abBc\x00\x0b\x85\u2028\u202eüе漢", max_size=40),
     st.sampled_from(
-        ["\r\nBcc: e@evil.test", "\nTo: e@evil.test\n\nbody", "a@x.test, e@evil.test", '" <e@evil.test>, "', "=?utf-8?q?=0D=0ABcc:_e@evil.test?=",
-         "=?utf-8?b?DQpCY2M6IGVAZXZpbC50ZXN0?=", "\u2028Bcc: e@evil.test", "<e@evil.test>", "--=_", "\r\n.\r\nMAIL FROM:<e@evil.test>", "{{7*7}}"]
+        ["\r\nBcc: e@evil.test", "\nTo: e@evil.test\n\nbody", "a@x.test, e@evil.test", '" <e@evil.test>, "',
+         "=?utf-8?q?=0D=0ABcc:_e@evil.test?=",
+         "=?utf-8?b?DQpCY2M6IGVAZXZpbC50ZXN0?=", "\u2028Bcc: e@evil.test", "<e@evil.test>", "--=_",
+         "\r\n.\r\nMAIL FROM:<e@evil.test>", "{{7*7}}"]
     ),
 )  # fmt: skip
 FIELDS = st.fixed_dictionaries(
