@@ -5,10 +5,12 @@ ours is noted on its ticket and changes nothing there.
 """
 
 from models.decision import Decision, NoteAutoReply
+from models.mail import DeliveryReport
 from models.vocabulary import Belief, LedgerState, MailKind, Reason
 from rules.authn import belief_of
+from rules.bounce import judge_report
 from rules.case import Case, Outcome, discarded, held
-from rules.thread import Joining, find_thread
+from rules.thread import Joining, Thread, find_thread
 
 _REPORTS = (MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT)
 _ANSWERS = (MailKind.AUTO_REPLY, MailKind.AUTO_GENERATED)
@@ -32,9 +34,27 @@ def came_back(case: Case) -> Outcome:
     return "no"
 
 
-def unmatched_report(case: Case) -> Outcome:
-    """Gate: a delivery report that rules/bounce.py could not tie to a mail of ours changes no state (T61)."""
-    return discarded(Reason.UNMATCHED_REPORT) if case.mail.kind in _REPORTS else "no"
+def report(case: Case) -> Outcome:
+    """Gate: a delivery report or complaint. One about no mail of ours changes no state (T61, rules/bounce.py)."""
+    mail, clues = case.mail, case.clues
+    if mail.kind not in _REPORTS and (mail.report is None or clues.return_path_outbox_id is None):
+        return "no"
+    finding = judge_report(
+        mail.report or DeliveryReport(),
+        case.facts.outbox,
+        return_path_outbox_id=clues.return_path_outbox_id,
+        reported_outbox_ids=clues.reported_outbox_ids,
+        hard_bounces_to_suppress=case.policy.hard_bounces_to_suppress,
+    )
+    if finding.record is None:
+        return discarded(finding.reason) if mail.kind in _REPORTS else finding.trace
+    return Decision(
+        state=LedgerState.REPORT_RECORDED,
+        reason=finding.reason,
+        ticket=finding.record.ticket,
+        actions=(finding.record,),
+        trace=tuple(line for line in (finding.trace, finding.staff_task) if line),
+    )
 
 
 def administrative(case: Case) -> Outcome:
@@ -54,13 +74,21 @@ def automatic(case: Case) -> Outcome:
     if kind not in _ANSWERS:
         return kind.value
     thread = find_thread(case)
-    if thread.joining in (Joining.JOIN, Joining.FOLLOW_UP) and belief_of(case) is not Belief.REFUTED:
+    if thread.joining in (Joining.JOIN, Joining.FOLLOW_UP) and _may_note(case, thread):
         return _noted(thread.ticket.number if thread.ticket else None)
     if case.facts.outbox and _answers_our_mail(case):
         return _noted(None)
     if kind is MailKind.AUTO_REPLY:
         return discarded(Reason.UNMATCHED_AUTO_REPLY)
     return "auto-generated, answers nothing of ours"
+
+
+def _may_note(case: Case, thread: Thread) -> bool:
+    """As for plain text: believed, or not refuted and either a superuser or led here by a code made for the author."""
+    belief, contact = belief_of(case), case.facts.contact
+    if belief is Belief.UNPROVED:
+        return thread.keyed_for_author or (contact is not None and bool(contact.seats))
+    return belief is Belief.BELIEVED
 
 
 def _answers_our_mail(case: Case) -> bool:

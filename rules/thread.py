@@ -98,18 +98,24 @@ def _leads(case: Case) -> Iterator[_Lead]:
         row = next((row for row in facts.outbox if row.id == id), None)
         if row and (ticket := facts.ticket(row.ticket)):
             yield _Lead(ticket=ticket, matched_by=MatchedBy.OUR_MESSAGE_ID, recipient=row.recipient.lower())
-    anchors = dict(facts.anchors)
     for anchor in clues.anchor_ids:
-        if ticket := facts.ticket(anchors.get(anchor)):
+        for ticket in _anchored(case, anchor):
             yield _Lead(ticket=ticket, matched_by=MatchedBy.ANCHOR)
     # An answer to this mail came before it. Not so where another mail used this Message-ID: then it opens its own.
-    if clues.message_id and not facts.message_id_recorded and (ticket := facts.ticket(anchors.get(clues.message_id))):
-        yield _Lead(ticket=ticket, matched_by=MatchedBy.ANCHOR, only_if_permitted=True)
+    if clues.message_id and not facts.message_id_recorded:
+        for ticket in _anchored(case, clues.message_id):
+            yield _Lead(ticket=ticket, matched_by=MatchedBy.ANCHOR, only_if_permitted=True)
     for token in clues.reply_tokens:
         if token.found_in is MatchedBy.BODY_MARKER and (ticket := facts.ticket(token.ticket)):
             yield _Lead(ticket=ticket, matched_by=MatchedBy.BODY_MARKER, token=token)
     if ticket := facts.ticket(clues.subject_ticket):
         yield _Lead(ticket=ticket, matched_by=MatchedBy.SUBJECT_NUMBER)
+
+
+def _anchored(case: Case, message_id: str) -> Iterator[TicketFact]:
+    """The tickets that a foreign Message-ID was seen on."""
+    numbers = (number for anchor, number in case.facts.anchors if anchor == message_id)
+    return (ticket for number in numbers if (ticket := case.facts.ticket(number)))
 
 
 def _followed(case: Case, lead: _Lead, part: Reason) -> Thread:

@@ -1,0 +1,49 @@
+"""What shall be done with a mail? The gates are read top-down like a firewall; the first answer wins.
+
+Takes: a parsed mail, what was found about it, the policy, the time.  Gives: a Decision, whose trace tells each gate and
+its answer.  Fails: never; pure, so that it can be run again when another worker was quicker.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from models.decision import Decision, Facts
+from models.mail import ParsedMail
+from rules import accept, agent, authn, duplicate, machine, requester, thread
+from rules.case import Case, Gate
+from rules.policy import Policy
+
+GATES: tuple[tuple[str, Gate], ...] = (
+    ("over limit", machine.over_limit),
+    ("second copy", duplicate.second_copy),
+    ("report", machine.report),
+    ("came back", machine.came_back),
+    ("administrative", machine.administrative),
+    ("automatic", machine.automatic),
+    ("author", requester.no_one_author),
+    ("own address", requester.own_address),
+    ("agent", agent.agent_by_mail),
+    ("belief", authn.refuted),
+    ("ticket", thread.named_beside),
+    ("customer", accept.without_customer),
+    ("unproved", accept.unproved),
+    ("seat", accept.without_seat),
+)
+# A person has looked at a released mail: what only a person can judge is not asked again.
+GATES_OF_RELEASED: tuple[tuple[str, Gate], ...] = (("released", accept.released),)
+
+
+def decide(mail: ParsedMail, facts: Facts, policy: Policy, now: datetime) -> Decision:
+    """The decision about one mail; `now` is aware."""
+    case = Case(mail=mail, facts=facts, policy=policy, now=now)
+    trace: list[str] = []
+    for name, gate in GATES_OF_RELEASED if facts.release else GATES:
+        outcome = gate(case)
+        if isinstance(outcome, Decision):
+            return _told(case, outcome, (*trace, f"{name}: {outcome.reason.value}"))
+        trace.append(f"{name}: {outcome}")
+    return _told(case, accept.accept(case), tuple(trace))
+
+
+def _told(case: Case, decision: Decision, trace: tuple[str, ...]) -> Decision:
+    return replace(decision, trace=(*trace, *decision.trace), words_key=case.clues.words_key)

@@ -1,0 +1,66 @@
+"""Who hears of an answer, and who of a customer's mail? Mail and portal ask the same functions.
+
+An agent's answer is conversation: written by a person, marked as automatic nowhere. Agents' notices are notices.
+"""
+
+from models.decision import AgentFact, Notice, TicketFact
+from models.vocabulary import MailName, ParticipantRole, TicketStatus
+from rules.case import Case
+
+
+def answer(
+    ticket: TicketFact,
+    agent: AgentFact,
+    cause: str,
+    *,
+    note: bool = False,
+    close: bool = False,
+    zone: str = "UTC",
+    in_reply_to: str | None = None,
+    context: tuple[tuple[str, str | int | None], ...] = (),
+) -> tuple[TicketStatus | None, tuple[Notice, ...]]:
+    """The ticket's next status (None = unchanged) and one mail for each participant who is no agent.
+
+    `cause`: what makes the answer one of its kind: the ledger id of an agent's mail, or `article:<id>` of the portal.
+    `note`: an internal note, which nobody outside gets. `in_reply_to`: Message-ID of the customer's last mail.
+    `context`: handed to the composer, such as the article's id.
+    """
+    status = TicketStatus.CLOSED if close else None if note else TicketStatus.PENDING
+    outside: dict[str, ParticipantRole] = {}
+    for participant in ticket.participants:
+        if participant.role is not ParticipantRole.AGENT and participant.address.lower() != agent.address.lower():
+            outside.setdefault(participant.address.lower(), participant.role)
+    notices = (
+        Notice(
+            mail=MailName.AGENT_REPLY,
+            recipient=address,
+            key=Notice.key_of(MailName.AGENT_REPLY, cause, address),
+            ticket=ticket.number,
+            language=ticket.language,
+            zone=zone,
+            in_reply_to=in_reply_to,
+            role=role,
+            context=context,
+        )
+        for address, role in outside.items()
+    )
+    return status, () if note else tuple(notices)
+
+
+def agents_notices(case: Case, ticket: TicketFact | None) -> tuple[Notice, ...]:
+    """Tell the agents who want to hear: of a new ticket (None), or of a mail added to `ticket`. Never the author."""
+    return tuple(
+        Notice(
+            mail=MailName.AGENT_NOTICE,
+            recipient=agent.address,
+            key=Notice.key_of(MailName.AGENT_NOTICE, case.mail.spool_id, agent.address),
+            ticket=ticket.number if ticket else None,
+            about_new_ticket=ticket is None,
+            language=agent.language,
+            zone=case.policy.zone,
+            role=ParticipantRole.AGENT,
+            context=(("new", int(ticket is None)),),
+        )
+        for agent in case.facts.notified_agents
+        if agent.address.lower() != case.author and not case.policy.is_own(agent.address.lower())
+    )
