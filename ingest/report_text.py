@@ -127,10 +127,10 @@ def _rank(before: str, failing: bool) -> int:
         return 0
     if not any(c.isalnum() for c in label):
         return 3
-    if label.endswith(RECIPIENT_ENDS) or label.rpartition(" ")[2].lstrip(":<") in RECIPIENT_WORDS:
-        return 3
     if any(word in label for word in CONTACT_WORDS):
         return 0
+    if label.endswith(RECIPIENT_ENDS) or label.rpartition(" ")[2].lstrip(":<") in RECIPIENT_WORDS:
+        return 3
     if label.endswith(TO_ENDS):
         return 2
     return 3 if failing else 0
@@ -210,7 +210,7 @@ def merged(found: list[ReportedRecipient]) -> tuple[ReportedRecipient, ...]:
     for recipient in found:
         key = recipient.address.lower()
         first = by_address.setdefault(key, recipient)
-        if first is not recipient and first.status is None and first.reason is None:
+        if first is not recipient and first.status is None and (recipient.status or first.reason is None):
             by_address[key] = replace(recipient, address=first.address)
     return tuple(by_address.values())[:RECIPIENTS_CAP]
 

@@ -229,7 +229,7 @@ REASON_OF_STATUS: dict[str, str] = {
     "1.6": "hasmoved",
     "1.7": "rejected",
     "1.8": "rejected",
-    "1.10": "notaccept",  # RFC 7505 §4.2
+    "1.10": "notaccept",  # RFC 7505 §4.2; Exchange means an unknown user and says so
     "2.0": "filtered",
     "2.1": "suspend",
     "2.2": "mailboxfull",
@@ -251,7 +251,7 @@ REASON_OF_STATUS: dict[str, str] = {
     "7.1": "rejected",
     "7.2": "rejected",
 }
-DECISIVE_STATUS = ("1.7", "1.8", "1.10", "2.2", "3.4")  # these are right where they occur: believed before any phrase
+DECISIVE_STATUS = ("1.7", "1.8", "2.2", "3.4")  # these are right where they occur: believed before any phrase
 REASON_OF_SUBJECT: dict[str, str] = {
     "1": "userunknown",
     "2": "filtered",
