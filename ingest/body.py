@@ -4,6 +4,7 @@ Takes: the tree of parts, decoded text.  Gives: text.  Fails: never, but for `ht
 Pure; every step is linear in the text, or works on a capped piece of it (threats T44).
 """
 
+import re
 from dataclasses import dataclass, field
 
 from inscriptis import get_text  # type: ignore[attr-defined,unused-ignore]
@@ -12,7 +13,7 @@ from inscriptis.model.config import ParserConfig
 
 from ingest.scan import Part
 
-HTML_CAP = 512 * 1024  # characters of HTML that are turned into text
+HTML_CAP = 256 * 1024  # characters of HTML that are turned into text
 TEXT_CAP = 256 * 1024  # characters of full_text
 
 
@@ -111,6 +112,8 @@ def _rescue(chosen: Chosen) -> None:
 
 # -- text from HTML
 
+_DATA_URL = re.compile(r"data:[a-zA-Z0-9/+.\-]{1,60};base64,[A-Za-z0-9+/=%\s]*")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CONFIG = ParserConfig(css=CSS_PROFILES["relaxed"])
 # Where mail clients begin the quoted mail: searched as plain strings, so that the cost is a few passes.
 _HTML_QUOTES = (
@@ -137,9 +140,14 @@ _HTML_QUOTES = (
 )
 
 
+def without_embedded(html: str) -> str:
+    """`html` without the pictures that it carries in itself (data: URLs), which may be megabytes."""
+    return _DATA_URL.sub("", html) if "base64," in html else html
+
+
 def html_to_text(html: str) -> str:
     """The visible text of `html`. Raises whatever the libraries raise on HTML that they cannot read."""
-    html = html[:HTML_CAP].replace("\x00", "")
+    html = without_embedded(html)[:HTML_CAP].replace("\x00", "")
     if not html.strip():
         return ""
     return tidy(get_text(html, _CONFIG))
@@ -167,8 +175,8 @@ def bare_text(html: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """LF line ends, no trailing blanks, no NUL, at most two empty lines in a row."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    """LF line ends, no trailing blanks, no controls, at most two empty lines in a row."""
+    text = _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0c", "\n"))
     lines: list[str] = []
     empty = 0
     for line in text.split("\n"):

@@ -89,7 +89,9 @@ def _as_cp1252(fault: UnicodeError) -> tuple[str, int]:
     return "".join(_CP1252[octet] for octet in octets), fault.end
 
 
+_MENDED_ONE_BY_ONE = 2000  # octets outside the charset; with more of them the text is Windows-1252 throughout
 _CP1252 = [bytes((octet,)).decode("cp1252", "ignore") or chr(octet) for octet in range(256)]
+_C1_AS_CP1252 = {octet: _CP1252[octet] for octet in range(0x80, 0xA0)}
 codecs.register_error("as-cp1252", _as_cp1252)
 
 
@@ -131,10 +133,19 @@ def decode(octets: bytes, charset: str | None = None) -> tuple[str, bool]:
         pass
     if codec in _WIDE:
         return _scalars(octets.decode(codec, "replace")), True
+    if len(octets) > _MENDED_ONE_BY_ONE and _misfits(octets, codec or "utf-8") > _MENDED_ONE_BY_ONE:
+        return octets.decode("latin-1").translate(_C1_AS_CP1252), True
     try:
         return _scalars(octets.decode(codec or "utf-8", "as-cp1252")), True
     except (UnicodeError, ValueError, LookupError):
         return _scalars(octets.decode("utf-8", "as-cp1252")), True
+
+
+def _misfits(octets: bytes, codec: str) -> int:
+    try:
+        return octets.decode(codec, "replace").count("\ufffd")
+    except (UnicodeError, ValueError, LookupError):
+        return 0
 
 
 def _wide_codec(octets: bytes, codec: str) -> str:

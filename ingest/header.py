@@ -7,6 +7,7 @@ Mended before: 8-bit octets become text by the charset they are in, encoded word
 cut letters from become text. Mended after: repeated fields, names it left encoded, controls.
 """
 
+import logging
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from models.mail import Mailbox
 from models.vocabulary import AuthorVerdict
 from rules.author import canonical_address, read_author
 from rules.loop import AUTO_HEADERS
+
+logging.getLogger("mailparser").setLevel(logging.CRITICAL)  # it logs what senders wrote; we have `defects` for that
 
 _NAME_CAP = 200  # characters of a display name
 _VALUE_CAP = 4096  # characters of a subject or an id that are kept

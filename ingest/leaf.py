@@ -5,6 +5,7 @@ Fails: never on content.
 """
 
 import binascii
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from tnefparse.tnef import TNEF
 from ingest.charset import decode, lenient_base64
 from ingest.params import read_params, text_param
 from ingest.scan import Octets, Part
+
+logging.getLogger("tnefparse").setLevel(logging.CRITICAL)  # it logs what senders wrote
 
 _BLOCK = 256 * 1024
 _NAME_CAP = 255  # octets in UTF-8

@@ -322,12 +322,13 @@ class _Content:
             self.defects[Defect.UNKNOWN_TRANSFER_ENCODING] = None
         if is_tnef(part, name) and part.end - part.body <= _TNEF_READ:
             unpacked = unpack_tnef(b"".join(blocks(self.octets, part)))
-            if unpacked is not None and (unpacked.files or unpacked.text or unpacked.html):
+            if unpacked is None:
+                self.defects[Defect.TNEF_UNREADABLE] = None
+            elif unpacked.files or unpacked.text or unpacked.html:
                 self.defects[Defect.TNEF_UNPACKED] = None
                 for one in unpacked.files:
                     self._packed(one, "application/octet-stream")
                 return unpacked.text, unpacked.html
-            self.defects[Defect.TNEF_UNREADABLE] = None
         sha256, size = self.keeper.put(blocks(self.octets, part))
         content_id = _content_id(part)
         disposition = disposition_of(part)

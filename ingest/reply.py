@@ -9,6 +9,8 @@ import re
 from ingest.body import tidy
 
 _LINES_CAP = 4000
+_HEADING_CAP = 260  # characters of a heading of a quoted mail
+_HEADING_TRIES = 200  # lines of one mail that are tried as such a heading and are none
 _LINE_CAP = 400  # characters of a line that are looked at
 
 
@@ -26,32 +28,36 @@ _WROTE = re.compile(
         r"napisał\(a\)|napsal|napsala|napsal\(a\)|пишет|написал|написала|написал\(а\)|написав",
         "yazdı|şunu yazdı|a scris|írta|έγραψε|viết|写道|寫道|のメール|作成|さんは書きました|님이 작성|כתב",
     )
-    + r"\s?[:：]\s{0,9}$",
+    + r"\s?(?:[:：]|-{4})?\s{0,9}$",
     re.I,
 )
+# A date or a time, and an address in brackets: with a colon after them they say it in every language.
+_WHEN = re.compile(r"\d{1,2}[:.h]\d{2}|(?:19|20)\d{2}|\d{1,2}[./\-]\d{1,2}[./\-]\d{2,4}")
+_WHO = re.compile(r"(?:<|&lt;|\[mailto:|\()[^\s<>@]{1,64}@[^\s<>@]{1,255}?(?:>|&gt;|\]|\))")
 # Its first words.
 _INTRO = re.compile(
     r"[\s>*\-]{0,20}"
     + _words(
         "on |at |am |le |el |em |il |op |den |kl |dne |dnia |w dniu |в |пн|вт|ср|чт|пт|сб|вс|in data |ma |ti |ke |to ",
         r"pe |la |su |från:? |\d{1,4}[-./年]|<?[^\s<>@]{1,64}@",
-        "[\"“«]?[\\w.,' ()\\-]{1,80}[\"”»]? ?[<\\[(]|[\\w.,' \\-]{2,60}" + " (?:wrote|writes|schrieb|skrev|escribió)",
+        "[\"“«]?[\\w.,' ()\\-]{1,80}[\"”»]? ?[<\\[(]|[\\w.,' \\-]{2,60} (?:wrote|writes|schrieb|skrev|escribió)",
+        r"\w{2,12},? \d|\d",
     ),
     re.I,
 )
-_SEPARATOR = re.compile(
-    r"[\s>*_]{0,20}(?:-{2,40}|_{5,80}|={5,80}|\*{3,20})?\s?"
-    + _words(
-        "original message|original appointment|forwarded message|reply message|ursprüngliche nachricht",
-        "originalnachricht|weitergeleitete nachricht|message d'origine|message original|message transféré",
-        "mensaje original|mensaje reenviado|mensagem original|messaggio originale|messaggio inoltrato",
-        "oorspronkelijk bericht|doorgestuurd bericht|ursprungligt meddelande|originalmeddelande",
-        "vidarebefordrat meddelande|oprindelig meddelelse|opprinnelig melding|alkuperäinen viesti",
-        "wiadomość oryginalna|původní zpráva|исходное сообщение|пересылаемое сообщение",
-        "begin forwarded message:?|原始邮件|原始郵件|邮件原件|転送されたメッセージ|원본 메시지",
-    )
-    + r"\s?-{0,40}[\s*_]{0,20}$",
-    re.I,
+# What stands between dashes above a quoted mail; in other languages any few words between five dashes do.
+_SEPARATORS = frozenset(
+    line.strip()
+    for line in """
+    original message|original appointment|forwarded message|reply message|begin forwarded message
+    ursprüngliche nachricht|originalnachricht|weitergeleitete nachricht|message d'origine|message original
+    message transféré|mensaje original|mensaje reenviado|mensagem original|messaggio originale|messaggio inoltrato
+    oorspronkelijk bericht|doorgestuurd bericht|ursprungligt meddelande|originalmeddelande
+    vidarebefordrat meddelande|oprindelig meddelelse|opprinnelig melding|alkuperäinen viesti
+    wiadomość oryginalna|původní zpráva|исходное сообщение|пересылаемое сообщение
+    原始邮件|原始郵件|邮件原件|転送されたメッセージ|원본 메시지
+    """.replace("\n", "|").split("|")
+    if line.strip()
 )
 _COLON = r"\s{0,3}(?:\*\s{0,3})?[:：]"
 # The header lines that Outlook and others put above a quoted mail: the first, and those that follow it.
@@ -84,10 +90,11 @@ _SIGNATURE = re.compile(r"(?:-- ?|--- ?|—|__ ?|–)$")
 _DEVICE = re.compile(
     _words(
         "sent from my|sent via|sent using|sent from|get outlook for|enviado desde mi|enviado de",
-        r"envoyé de mon|envoyé depuis|von meinem .{1,40} gesendet|gesendet von|gesendet mit|skickat från min|skickat från|sendt fra min|sendt fra",
-        r"verzonden vanaf|verstuurd vanaf|inviato da|lähetetty|wysłane? z|odesláno z|отправлено с|yahoo mail",
+        "envoyé de mon|envoyé depuis|envoyé à partir|von meinem .{1,40} gesendet|gesendet von|gesendet mit",
+        "skickat från min|skickat från|sendt fra min|sendt fra|verzonden vanaf|verstuurd vanaf",
+        "inviato da|lähetetty|wysłane? z|odesláno z|отправлено с|yahoo mail",
     )
-    + r".{0,100}$",
+    + r"[^.,;!?]{0,60}(?:[<(]?https?://\S{1,300})?[.>)]?$",
     re.I,
 )
 
@@ -110,28 +117,53 @@ def _without_quotes(lines: list[str]) -> tuple[list[str], bool]:
     """The lines that are not quoted, and whether the text ended where a quoted mail begins."""
     heads = [line[:_LINE_CAP].replace("\xa0", " ") for line in lines]
     kept: list[str] = []
+    tries = _HEADING_TRIES
     index = 0
     while index < len(lines):
         head = heads[index]
-        if _SEPARATOR.match(head) or _ABOVE.search(head) or _is_head(heads, index):
+        above = _is_reply_line(head)
+        if above or _is_separator(head) or _is_head(heads, index):
             if any(line.strip() for line in kept):
                 return _back(kept), True
-            if not _ABOVE.search(head):
+            if not above:
                 return lines, False  # a forward without a word of one's own
         elif head.lstrip(" ").startswith(">"):
             pass
-        elif length := _intro_length(heads, index):
+        elif tries > 0 and _may_be_heading(heads, index) and (length := _intro_length(heads, index)):
             after = index + length
             while after < len(lines) and not heads[after].strip():
                 after += 1
-            if after >= len(lines) or not heads[after].lstrip(" ").startswith(">"):
+            quoted = after < len(lines) and heads[after].lstrip(" ").startswith(">")
+            if not quoted and any(line.strip() for line in kept):
                 return _back(kept), True
-            index = after
+            index = after  # what follows unquoted may be the answer below the quote
             continue
         else:
+            tries -= _may_be_heading(heads, index)
             kept.append(lines[index])
         index += 1
     return kept, False
+
+
+def _is_separator(head: str) -> bool:
+    bare = head.strip(" \t>*_=|")
+    words = bare.strip("- ")
+    if not 3 <= len(words) <= 40:
+        return False
+    return words.lower().rstrip(":") in _SEPARATORS or (
+        bare.startswith("-----") and bare.endswith("-----") and "-" not in words and words[0].isalpha()
+    )
+
+
+def _is_reply_line(head: str) -> bool:
+    return ("##" in head or "--" in head or "==" in head or "__" in head) and _ABOVE.search(head) is not None
+
+
+def _may_be_heading(heads: list[str], index: int) -> bool:
+    """A cheap look before the patterns: does this line, or one of the next three, end as a heading ends?"""
+    return len(heads[index]) <= _HEADING_CAP and any(
+        head.rstrip(" *_").endswith((":", "：", ">", "-", "wrote", "Uhr")) for head in heads[index : index + 4]
+    )
 
 
 def _is_head(heads: list[str], index: int) -> bool:
@@ -142,19 +174,35 @@ def _is_head(heads: list[str], index: int) -> bool:
 
 def _intro_length(heads: list[str], index: int) -> int:
     """How many lines the heading of a quoted mail takes that begins here ("On … wrote:"), 0 = none."""
+    length, dated = _heading(heads, index)
+    for later in range(1, length):
+        found, later_dated = _heading(heads, index + later)
+        if found and (later_dated or not dated):
+            return 0  # the heading begins later: this line is the author's own
+    return length
+
+
+def _heading(heads: list[str], index: int) -> tuple[int, bool]:
+    """The number of lines of a heading (0 = none) and whether it holds a date."""
     if not _INTRO.match(heads[index]):
-        return 0
+        return 0, False
     joined = ""
-    for length in range(1, 5):
-        if index + length > len(heads):
-            return 0
-        line = heads[index + length - 1].strip(" *_>")
+    for length, head in enumerate(heads[index : index + 4], 1):
+        line = head.strip(" *_>") + (">" if head.rstrip(" *_").endswith(">") else "")
         if not line and length > 1:
-            return 0
-        joined = f"{joined} {line}".strip()
-        if _WROTE.search(joined[-260:]) and (any(one.isdigit() for one in joined) or "@" in joined):
-            return length
-    return 0
+            break
+        joined = f"{joined} {line}".strip().replace("< ", "<")
+        if len(joined) > 2 * _HEADING_CAP:
+            break
+        dated = _WHEN.search(joined) is not None
+        if _WROTE.search(joined[-260:]) and (dated or "@" in joined):
+            return length, dated
+        if not dated or not _WHO.search(joined):
+            continue
+        following = next((one for one in heads[index + length : index + length + 3] if one.strip()), "")
+        if joined.endswith((":", "：")) or (joined.endswith(">") and following.lstrip().startswith((">", "|"))):
+            return length, True
+    return 0, False
 
 
 def _back(kept: list[str]) -> list[str]:

@@ -18,6 +18,8 @@ from ingest.params import read_params
 _BLOCK = 1024 * 1024
 _DELIMITER_CAP = 1000  # octets of a line that can be a boundary delimiter; RFC 2046 allows 70 + 4
 _FIELD = re.compile(rb"([!-9;-~]+)([ \t]*):")
+_GUESS_CAP = 64 * 1024
+_PLAIN_BOUNDARY = re.compile(rb"(?:^|[\r\n])--([^\r\n]{1,200})\r?\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[A-Za-z\-]{2,30}:")
 _MBOX_FROM = (b"From ", b">From ")
 
 
@@ -26,6 +28,8 @@ class Defect(StrEnum):
 
     # structure (scan)
     NO_HEADER_END = "no-header-end"  # a line that is no field ended the header section
+    JUNK_IN_HEADER = "junk-in-header"  # a line that is no field stands between fields
+    UNINDENTED_LINE = "unindented-line"  # a continuation of Content-Type without its blank
     CONTINUATION_FIRST = "continuation-first"  # the header section begins with a folded line
     SPACE_BEFORE_COLON = "space-before-colon"  # RFC 5322 §4.5 obsolete field; readers differ on it
     BARE_CR = "bare-cr"  # CR-only line ends in the header section
@@ -246,7 +250,9 @@ class _Scanner:
         boundary = params.get("boundary", "").rstrip().encode("latin-1", "replace")
         if not boundary:
             self.defects[Defect.NO_BOUNDARY] = None
-            return [], self._next_delimiter(header.body)
+            boundary = self._guess_boundary(header.body, self.octets.size)
+            if not boundary:
+                return [], self._next_delimiter(header.body)
         if boundary in self.open:
             self.defects[Defect.BOUNDARY_REUSED] = None  # the outer multipart takes the parts
             return [], self._next_delimiter(header.body)
@@ -257,6 +263,12 @@ class _Scanner:
         delimiter = self._next_delimiter(header.body)
         if delimiter is None or delimiter.level != level:
             self.defects[Defect.START_BOUNDARY_MISSING] = None
+            del self.open[boundary]
+            boundary = self._guess_boundary(header.body, self.octets.size if delimiter is None else delimiter.start)
+            if not boundary or boundary in self.open:
+                return [], delimiter
+            self.open[boundary] = level
+            delimiter = self._next_delimiter(header.body)
         while delimiter is not None and delimiter.level == level and not delimiter.closes:
             child, after = self.entity(delimiter.next, depth + 1, default_type)
             if after is not None and after.start == delimiter.next:
@@ -270,6 +282,11 @@ class _Scanner:
         if children:
             self.defects[Defect.END_BOUNDARY_MISSING] = None
         return children, delimiter
+
+    def _guess_boundary(self, start: int, end: int) -> bytes:
+        """The boundary that the body plainly uses where the one declared never comes: two hyphens, then a field."""
+        found = _PLAIN_BOUNDARY.search(self._slice(start, min(end, start + _GUESS_CAP)))
+        return found.group(1).rstrip(b" \t") if found else b""
 
     def _skip_epilogue(self, start: int) -> _Delimiter | None:
         delimiter = self._next_delimiter(start)
@@ -302,7 +319,8 @@ class _Scanner:
             lines.pop()  # may go on
         offset = start
         result: _Header | None = None
-        for line in lines:
+        last_known: int | None = None
+        for number, line in enumerate(lines):
             first = line[0]
             if first in b"\r\n":
                 result = _Header(fields, offset + len(line))
@@ -319,10 +337,18 @@ class _Scanner:
                 name, space = found.groups()
                 names.append((name.decode("ascii").lower(), bool(space)))
                 raw.append([line[found.end() :]])
+            elif raw and b"=" in line and names[-1][0] in _PARAMETRIC and raw[-1][-1].rstrip().endswith(b";"):
+                self.defects[Defect.UNINDENTED_LINE] = None
+                raw[-1].append(line)
             elif not line.startswith(_MBOX_FROM):
-                self.defects[Defect.NO_HEADER_END] = None
-                result = _Header(fields, offset)
-                break
+                if last_known is None:
+                    last_known = _last_known(lines)
+                if number > last_known:
+                    self.defects[Defect.NO_HEADER_END] = None
+                    result = _Header(fields, offset)
+                    break
+                # Most readers pass over it. So must we: a second From below it has to be seen.
+                self.defects[Defect.JUNK_IN_HEADER] = None
             offset += len(line)
         else:
             if at_end:
@@ -456,6 +482,23 @@ class _Scanner:
         return line - 1 if tail.endswith((b"\n", b"\r")) else line
 
 
+def _last_known(lines: list[bytes]) -> int:
+    """The number of the last line before the first empty one that begins a field every mail has, or -1."""
+    last = -1
+    for number, line in enumerate(lines):
+        if line[0] in b"\r\n":
+            break
+        if _KNOWN_FIELD.match(line):
+            last = number
+    return last
+
+
+_PARAMETRIC = frozenset({"content-type", "content-disposition"})
+_KNOWN_FIELD = re.compile(
+    rb"(?:from|to|cc|subject|date|sender|reply-to|message-id|in-reply-to|references|mime-version|received|return-path"
+    rb"|content-(?:type|transfer-encoding|disposition|id)|dkim-signature|x-mailer)[ \t]{0,9}:",
+    re.I,
+)
 _ADDRESS_FIELDS = frozenset(
     {"from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-to", "resent-cc", "delivered-to"}
 )
