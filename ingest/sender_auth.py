@@ -1,0 +1,179 @@
+"""Do we believe that the author wrote this mail? SPF, DKIM, DMARC and ARC, checked by ourselves.
+
+Takes: `Octets` of a raw mail, its envelope, the author's domain (A-label form) and a `Resolver`.  Gives: `AuthEvidence`
+with the belief and the lines that explain it to a person.  Fails: never, and never takes much longer than its
+deadline; what the DNS does not answer in time leaves the author unproved, it refuses nobody (faults F36).
+
+Believed is an aligned pass, and nothing else (docs/adr/0003-believed-authors.md): a DKIM signature or SPF for the
+author's own domain, or for one of the same organization (RFC 9989 §4.4); or the word of a listed ARC sealer.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from ingest.authres import parse_authres
+from ingest.dkim_check import (
+    MAX_SIGNATURES,
+    ArcChain,
+    Signature,
+    SignedMail,
+    check_arc,
+    check_signatures,
+    find_signatures,
+)
+from ingest.dmarc_policy import DomainPolicy, find_policy
+from ingest.resolver import Deadline, Resolver
+from ingest.scan import Octets
+from ingest.spf_check import check_spf, spf_domain
+from models.mail import AuthEvidence, Envelope
+from models.names import canonical_domain
+from models.vocabulary import AuthResult, Belief
+
+# The best word first: what a mail with several signatures is said to have.
+_BEST_FIRST = (
+    AuthResult.PASS,
+    AuthResult.POLICY,
+    AuthResult.TEMPERROR,
+    AuthResult.FAIL,
+    AuthResult.PERMERROR,
+    AuthResult.NONE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Findings:
+    """All that was looked at, before it is judged."""
+
+    policy: DomainPolicy
+    spf: AuthResult
+    spf_domain: str
+    spf_aligned: bool
+    signatures: tuple[Signature, ...]
+    dkim_aligned: tuple[str, ...]  # d= that passed and are aligned
+    unfit: str  # why no signature could be read at all
+
+
+def authenticate(
+    octets: Octets,
+    envelope: Envelope,
+    author_domain: str,
+    resolver: Resolver,
+    *,
+    sealers: Collection[str] = (),
+    deadline_s: float = 5.0,
+    now: datetime,
+) -> AuthEvidence:
+    """What we find out about mail by an author of `author_domain`. `sealers`: domains whose ARC seals count.
+
+    `now` is aware. A signature that expired while the mail lay in our own spool had not expired when it came.
+    """
+    ask = Deadline(resolver, deadline_s)
+    mail = SignedMail(octets)
+    domain = canonical_domain(author_domain) or author_domain.lower()
+    findings = _look(mail, envelope, domain, ask, min(now, envelope.received_at))
+    arc = ArcChain(result=AuthResult.NONE)
+    if sealers and not findings.spf_aligned and not findings.dkim_aligned:
+        arc = check_arc(mail, sealers, ask)
+    return _judge(findings, arc)
+
+
+def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: datetime) -> _Findings:
+    """Ask what can decide first: a forger chooses the other domains, and slow servers there must not use up the time
+    in which the author's own domain would have been heard."""
+    policy = find_policy(domain, ask)
+    strict_dkim, strict_spf = (policy.record.strict_dkim, policy.record.strict_spf) if policy.record else (False, False)
+    candidates = find_signatures(mail)
+    near = [one for one in candidates if policy.may_align(one.domain)][:MAX_SIGNATURES]
+    far = [one for one in candidates if not policy.may_align(one.domain)][: MAX_SIGNATURES - len(near)]
+    client = spf_domain(envelope)
+    signatures = check_signatures(mail, near, ask, at)
+    spf = check_spf(envelope, ask) if policy.may_align(client) else None
+    passed = dict.fromkeys(one.domain for one in signatures if one.result is AuthResult.PASS)
+    dkim_aligned = tuple(one for one in passed if policy.is_aligned(one, strict=strict_dkim, ask=ask))
+    spf_aligned = spf is AuthResult.PASS and policy.is_aligned(client, strict=strict_spf, ask=ask)
+    signatures += check_signatures(mail, far, ask, at)
+    return _Findings(
+        policy=policy,
+        spf=check_spf(envelope, ask) if spf is None else spf,
+        spf_domain=client,
+        spf_aligned=spf_aligned,
+        signatures=signatures,
+        dkim_aligned=dkim_aligned,
+        unfit=mail.unfit,
+    )
+
+
+def _judge(found: _Findings, arc: ArcChain) -> AuthEvidence:
+    vouched = arc.result is AuthResult.PASS and _is_vouched_for(arc, found.policy.domain)
+    dmarc = _dmarc(found)
+    aligned = bool(found.dkim_aligned) or found.spf_aligned
+    return AuthEvidence(
+        spf=found.spf,
+        spf_domain=found.spf_domain or None,
+        dkim=_dkim_word(found),
+        dkim_domains=tuple(dict.fromkeys(one.domain for one in found.signatures if one.result is AuthResult.PASS)),
+        dmarc=dmarc,
+        dmarc_policy=found.policy.policy,
+        arc=arc.result,
+        belief=_belief(aligned or vouched, dmarc, found.policy),
+        evidence=tuple(_lines(found, arc, vouched, dmarc)),
+    )
+
+
+def _dmarc(found: _Findings) -> AuthResult:
+    """RFC 9989 §5.3.4. A failure is one only where every aligned identifier was really heard."""
+    if found.policy.record is None:
+        return AuthResult.TEMPERROR if found.policy.unanswered else AuthResult.NONE
+    if found.dkim_aligned or found.spf_aligned:
+        return AuthResult.PASS
+    may_align = found.policy.may_align
+    unheard = [one.domain for one in found.signatures if one.result is AuthResult.TEMPERROR]
+    if found.spf is AuthResult.TEMPERROR:
+        unheard.append(found.spf_domain)
+    if found.policy.unanswered or any(may_align(domain) for domain in unheard):
+        return AuthResult.TEMPERROR
+    return AuthResult.FAIL
+
+
+def _belief(proved: bool, dmarc: AuthResult, policy: DomainPolicy) -> Belief:
+    if proved:
+        return Belief.BELIEVED
+    return Belief.REFUTED if dmarc is AuthResult.FAIL and policy.enforced else Belief.UNPROVED
+
+
+def _dkim_word(found: _Findings) -> AuthResult:
+    """The best result of those signatures that could be aligned, else of all."""
+    if found.dkim_aligned:
+        return AuthResult.PASS
+    near = [one.result for one in found.signatures if found.policy.may_align(one.domain)]
+    results = near or [one.result for one in found.signatures]
+    return min(results, key=_BEST_FIRST.index, default=AuthResult.NONE)
+
+
+def _is_vouched_for(arc: ArcChain, domain: str) -> bool:
+    """Whether the first sealer, who saw the mail before anybody changed it, states a DMARC pass for this domain."""
+    claims = parse_authres(" ".join(arc.claims.split()))
+    return claims is not None and claims.dmarc == (("pass", domain),)
+
+
+def _lines(found: _Findings, arc: ArcChain, vouched: bool, dmarc: AuthResult) -> list[str]:
+    """Only words of ours, and domains in A-label form: a person reads this next to the mail."""
+    spf_end = ", aligned" if found.spf_aligned else ""
+    lines = [f"spf={found.spf} for {found.spf_domain or 'no domain'}{spf_end}"]
+    for one in found.signatures:
+        aligned = ", aligned" if one.result is AuthResult.PASS and one.domain in found.dkim_aligned else ""
+        lines.append(f"dkim={one.result} for {one.domain or 'no domain'}{aligned}{_note(one.note)}")
+    if found.unfit:
+        lines.append(f"no signature was read: {found.unfit}")
+    record = found.policy.record
+    where = f"at {record.domain}{', testing' if record.testing else ''}" if record else "no record"
+    lines.append(f"dmarc={dmarc} for {found.policy.domain}, p={found.policy.policy or '-'} ({where})")
+    if arc.sealers or arc.result is not AuthResult.NONE:
+        sealers = ", ".join(arc.sealers) or "nobody"
+        lines.append(f"arc={arc.result} by {sealers}{', vouches' if vouched else ''}{_note(arc.note)}")
+    return lines
+
+
+def _note(note: str) -> str:
+    return f" ({note})" if note else ""
