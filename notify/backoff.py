@@ -17,4 +17,5 @@ def next_attempt(*, attempts: int, since: datetime, now: datetime, jitter: float
     """
     step = STEPS[min(max(attempts, 1), len(STEPS)) - 1]
     at = now + step * (1 + JITTER * jitter)
-    return at if at - since <= GIVE_UP_AFTER else None
+    # A row that a person sends again days later gets the first steps once more.
+    return at if at - since <= GIVE_UP_AFTER or attempts <= len(STEPS) else None

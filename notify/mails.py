@@ -1,0 +1,201 @@
+"""The catalogue of mails: one small function for each turns rows into the context of its template.
+
+Takes: `MailRows` and the `Letterhead`.  Gives: an `OutgoingMail`.  Fails: `Unfit`, where the rows for it are gone.
+
+Pure. Tokens are minted here, while composing, so that no secret lies in a row. Each mail has its kind: a conversation
+(an agent's words), a receipt (answers one mail, by itself) or a notice; see notify/compose.py for what that means.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from models.mail import Mailbox
+from models.mail_views import ArticleView, MailRows, TicketView
+from models.vocabulary import MailboxPurpose, MailClass, MailName
+from notify.compose import OutgoingMail, Unfit
+from notify.render import Plain
+from rules.policy import Policy
+from rules.subject import is_answer
+from rules.tokens import Keys, mint_loop_marker, mint_message_id, mint_reply_address, mint_reply_tag, mint_return_path
+
+QUOTE_CAP = 5_000  # characters of an answered mail that are quoted below our answer
+NOTICE_CAP = 50_000  # characters of a customer's text that an agent's notice carries
+FIELDS = ("product", "erp", "erp_version", "product_version")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letterhead:
+    """What all mails of a desk share."""
+
+    policy: Policy
+    keys: Keys
+    access_url: str | None = None  # page where access is requested
+
+    @property
+    def vendor(self) -> str:
+        return self.policy.vendor_name or self.policy.desk_domain
+
+    @property
+    def support(self) -> str:
+        """The address that mails come from."""
+        return next(m.address for m in self.policy.mailboxes if m.purpose is MailboxPurpose.SUPPORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mail:
+    kind: MailClass
+    context: Callable[[MailRows, Letterhead], dict[str, Plain] | None]  # None: rows are missing
+    threaded: bool = True  # answers a mail: In-Reply-To, References, Reply-To with the recipient's token
+    null_return_path: bool = False
+
+
+def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
+    """The mail that an outbox row promises."""
+    claimed = rows.claimed
+    mail = CATALOGUE.get(claimed.mail)
+    if mail is None:
+        return Unfit(reason=f"no mail of the catalogue is named {claimed.mail}")
+    context = mail.context(rows, letterhead)
+    if context is None:
+        return Unfit(reason="the ticket or the article that it is about is gone")
+    policy, keys = letterhead.policy, letterhead.keys
+    return OutgoingMail(
+        mail=claimed.mail,
+        kind=mail.kind,
+        language=claimed.language,
+        zone=claimed.zone,
+        recipient=claimed.recipient,
+        sender=Mailbox(address=letterhead.support, name=_sender_name(rows, letterhead, mail.kind)),
+        return_path="" if mail.null_return_path else mint_return_path(keys, policy.return_path, claimed.id),
+        # An earlier attempt's id stays, even if the signing key was changed since: a second copy is recognisable.
+        message_id=claimed.message_id or mint_message_id(keys, policy.desk_domain, claimed.id, claimed.ticket),
+        date=claimed.created,
+        loop_marker=mint_loop_marker(keys, policy.desk_domain),
+        reply_to=_reply_to(rows, letterhead) if mail.threaded else None,
+        in_reply_to=_answered_id(rows) if mail.threaded else None,
+        references=rows.message_ids if mail.threaded else (),
+        ticket=claimed.ticket if mail.threaded else None,
+        reason=rows.participant.role if rows.participant else None,
+        context={**context, "vendor": letterhead.vendor, "marker": _marker(rows, letterhead)},
+    )
+
+
+# --- one function for each mail ---------------------------------------------------------------------------------
+
+
+def _acknowledgement(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | None:
+    """Number, what was noted, what is missing. An author who may be forged gets none of the mail's own words back:
+    else anybody could have us write his words to a customer (threat T25)."""
+    if rows.ticket is None or rows.article is None:
+        return None
+    echo = not rows.ticket.marked or not letterhead.policy.authentication
+    fields = _fields(rows.ticket)
+    return {
+        "subject": reply_subject(rows.ticket.subject) if echo else None,
+        "number": rows.ticket.number,
+        **(fields if echo else dict.fromkeys(FIELDS)),
+        "missing": tuple(name for name in FIELDS if not fields[name]),
+        "files": _files(rows.article) if echo else (),
+    }
+
+
+def _agent_reply(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | None:
+    if rows.ticket is None or rows.article is None:
+        return None
+    return {
+        "subject": reply_subject(rows.ticket.subject),
+        "number": rows.ticket.number,
+        "text": rows.article.text.strip("\n"),
+        "agent": rows.article.author_name or letterhead.vendor,
+        "quote": _quote(rows.answered),
+    }
+
+
+def _agent_notice(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | None:
+    if rows.ticket is None or rows.article is None:
+        return None
+    article = rows.article
+    return {
+        "prefix": letterhead.policy.subject_prefix,
+        "subject": rows.ticket.subject,
+        "number": rows.ticket.number,
+        "new": article.first,
+        "author": f"{article.author_name} <{article.author}>" if article.author_name else article.author,
+        "customer": rows.ticket.customer,
+        **_fields(rows.ticket),
+        "marked": article.marked,
+        "text": _cut(article.text.strip("\n"), NOTICE_CAP),
+        "files": _files(article),
+        "by_mail": letterhead.policy.agent_by_mail,
+    }
+
+
+def _unknown_author(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
+    """Fixed text: not one word of the sender's, not even his address or Message-ID (threat T25)."""
+    return {"access_url": letterhead.access_url, "keep_days": letterhead.policy.held_unknown.days}
+
+
+CATALOGUE: Mapping[MailName, _Mail] = {
+    MailName.ACKNOWLEDGEMENT: _Mail(kind=MailClass.RECEIPT, context=_acknowledgement),
+    MailName.AGENT_REPLY: _Mail(kind=MailClass.CONVERSATION, context=_agent_reply),
+    MailName.AGENT_NOTICE: _Mail(kind=MailClass.NOTICE, context=_agent_notice),
+    MailName.UNKNOWN_AUTHOR: _Mail(
+        kind=MailClass.RECEIPT, context=_unknown_author, threaded=False, null_return_path=True
+    ),
+}
+
+
+# --- what they share --------------------------------------------------------------------------------------------
+
+
+def reply_subject(subject: str) -> str:
+    """The customer's own subject with one "Re:"; untouched where he has one in any language."""
+    return subject if is_answer(subject) else f"Re: {subject}".rstrip()
+
+
+def _sender_name(rows: MailRows, letterhead: Letterhead, kind: MailClass) -> str:
+    if kind is MailClass.CONVERSATION and rows.article and rows.article.author_name:
+        return f"{rows.article.author_name} ({letterhead.vendor})"
+    return letterhead.vendor
+
+
+def _reply_to(rows: MailRows, letterhead: Letterhead) -> str | None:
+    if rows.participant is None or rows.claimed.ticket is None:
+        return None
+    who = rows.participant
+    return mint_reply_address(letterhead.keys, letterhead.support, rows.claimed.ticket, who.id, who.generation)
+
+
+def _marker(rows: MailRows, letterhead: Letterhead) -> str:
+    """The token once more, in the text: it survives in the quote where a provider drops plus-addresses."""
+    if rows.participant is None or rows.claimed.ticket is None:
+        return ""
+    return mint_reply_tag(letterhead.keys, rows.claimed.ticket, rows.participant.id, rows.participant.generation)
+
+
+def _answered_id(rows: MailRows) -> str | None:
+    """The id that the row names, else that of the mail it is about or answers."""
+    about = rows.answered if rows.claimed.mail is MailName.AGENT_REPLY else rows.article
+    return rows.claimed.in_reply_to or (about.message_id if about else None)
+
+
+def _fields(ticket: TicketView) -> dict[str, Plain]:
+    return {name: getattr(ticket, name) for name in FIELDS}
+
+
+def _files(article: ArticleView) -> tuple[dict[str, Plain], ...]:
+    return tuple({"name": file.name, "size": file.size} for file in article.files)
+
+
+def _quote(answered: ArticleView | None) -> dict[str, Plain] | None:
+    if answered is None or not answered.text.strip():
+        return None
+    return {
+        "at": answered.at,
+        "author": answered.author_name or answered.author,
+        "text": _cut(answered.text.strip("\n"), QUOTE_CAP),
+    }
+
+
+def _cut(text: str, cap: int) -> str:
+    return text if len(text) <= cap else text[:cap].rstrip() + " […]"
