@@ -225,7 +225,7 @@ class OpenTicket:
     follow_up_of: int | None = None
     cc: tuple[Mailbox, ...] = ()  # become participants
     proposed_cc: tuple[Mailbox, ...] = ()  # only shown to the agent
-    anchors: tuple[str, ...] = ()  # foreign Message-IDs that lead here from now on; none of them leads elsewhere yet
+    anchors: tuple[str, ...] = ()  # foreign Message-IDs that lead here from now on, but for those that lead elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +267,7 @@ class Hold:
     would: str  # what a release would do
     ticket: int | None = None  # held beside this ticket
     customer: int | None = None
+    expires_at: datetime | None = None  # None = until a person decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

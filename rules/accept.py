@@ -156,7 +156,7 @@ def _open(
         follow_up_of=follow_up_of,
         cc=company.joining,
         proposed_cc=company.proposed,
-        anchors=_new_anchors(case),
+        anchors=_anchors(case),
     )
     receipt: tuple[Notice, ...] = ()
     line = "acknowledgement: no, the author is not proved"
@@ -185,7 +185,7 @@ def _add(
         marked=not is_believed(case),
         cc=company.joining,
         proposed_cc=company.proposed,
-        anchors=_new_anchors(case),
+        anchors=_anchors(case),
     )
     storm = _storm(case, ticket)
     return Decision(
@@ -239,8 +239,6 @@ def _author(case: Case, requester: Requester) -> Mailbox | None:
     return Mailbox(address=requester.contact.address if requester.contact else case.author, name=name)
 
 
-def _new_anchors(case: Case) -> tuple[str, ...]:
+def _anchors(case: Case) -> tuple[str, ...]:
     """The foreign Message-IDs that lead to this ticket from now on: the mail's own and those it answers."""
-    known = {anchor for anchor, _ in case.facts.anchors}
-    ids = (case.clues.message_id or "", *case.clues.anchor_ids)
-    return tuple(dict.fromkeys(id for id in ids if id and id not in known))
+    return tuple(dict.fromkeys(id for id in (case.clues.message_id, *case.clues.anchor_ids) if id))
