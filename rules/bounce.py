@@ -57,7 +57,7 @@ def judge_report(
     `ours`: the outbox rows that were looked up. `return_path_outbox_id`: the row whose return path the report was sent
     to, its code checked (Clues). `reported_outbox_ids`: rows of own Message-IDs in the report, their codes checked.
     """
-    row = next((fact for fact in ours if fact.id == return_path_outbox_id or fact.id in reported_outbox_ids), None)
+    row = next((fact for fact in ours if fact.id == return_path_outbox_id), None)
     if row is not None:
         return _complaint(report, row) if report.feedback_type else _bounce(report, row, hard_bounces_to_suppress)
     named = tuple(fact for fact in ours if fact.id in reported_outbox_ids and _entries(report, fact.recipient))
