@@ -63,6 +63,7 @@ _RETURNED_TYPES = (
 
 PART_CAP = 64 * 1024  # octets of one part that are read
 _IDS_CAP = 20
+_NO_COMPLAINTS = ("auth-failure", "not-spam")  # RFC 6591, RFC 6430: not about what a recipient did not want
 _PARTS_CAP = 20
 
 _MESSAGE_ID = re.compile(r"<([^<>\s]{3,998})>")
@@ -122,7 +123,7 @@ def read_report(parts: ReportParts) -> DeliveryReport | None:
 
 
 def _read_feedback(parts: ReportParts, returned: tuple[Fields, ...]) -> DeliveryReport | None:
-    """A complaint. RFC 6591 auth-failure feedback is about a domain's mail in general and none (rules/loop.py)."""
+    """A complaint, or None: other feedback is told apart in rules/loop.py."""
     recipients: list[str] = []
     feedback_type = None
     for content in parts.of_type("message/feedback-report"):
@@ -133,7 +134,7 @@ def _read_feedback(parts: ReportParts, returned: tuple[Fields, ...]) -> Delivery
                 recipients += addresses(value)
     if not feedback_type and squeezed(parts.header("subject")).startswith("complaint about message"):
         feedback_type = "abuse" if any("x-hmxmroriginalrecipient" in fields for fields in returned) else None  # JMRP
-    if not feedback_type or feedback_type == "auth-failure":
+    if not feedback_type or feedback_type in _NO_COMPLAINTS:
         return None
     for fields in () if recipients else returned:
         recipients += addresses(fields.get("x-hmxmroriginalrecipient", "") or fields.get("to", ""))

@@ -98,7 +98,6 @@ def copy_starts(lines: list[str]) -> int:
 def _failed_places(lines: list[str], own: set[str]) -> list[tuple[int, str]]:
     """(line index, address) of the addresses that the text says failed: those of the best rank that occurs."""
     ranked: list[tuple[int, int, str]] = []
-    examined = 0
     for n, line in enumerate(lines):
         if "@" not in line:
             continue
@@ -106,13 +105,10 @@ def _failed_places(lines: list[str], own: set[str]) -> list[tuple[int, str]]:
         failing = bool(codes(lowered) or REPLY_CODE.search(lowered)) or _phrase_of(lowered) is not None
         failing = failing or any(phrase in lowered for phrase in FAILURE_TEXTS)
         for match in islice(chain(_QUOTED_ADDRESS.finditer(line), _ADDRESS.finditer(line)), 20):
-            examined += 1
             address = match[0].rstrip(".-")
             rank = _rank(lowered[: match.start()], failing)
             if rank and address.lower() not in own and _plausible(address):
                 ranked.append((rank, n, address))
-        if examined > 10 * RECIPIENTS_CAP:
-            break
     best = max((rank for rank, _, _ in ranked), default=0)
     return [(n, address) for rank, n, address in ranked if rank == best][:RECIPIENTS_CAP]
 
