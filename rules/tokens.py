@@ -221,8 +221,8 @@ def _untagged(address: str) -> tuple[str, str]:
     """(`support@nordvik.test`, tag), each "" where the address has none or other than ASCII characters."""
     local, _, domain_text = _folded(address).rpartition("@")
     base, plus, tag = local.partition("+")
-    domain = canonical_domain(domain_text) if plus else None
-    return (f"{base}@{domain}", tag) if domain else ("", "")
+    # no white space or other spelling that canonical_domain would forgive: a code is right to the last character
+    return (f"{base}@{domain_text}", tag) if plus and canonical_domain(domain_text) == domain_text else ("", "")
 
 
 def _folded(text: str) -> str:
