@@ -7,9 +7,12 @@ Pure; every step is linear in the text, or works on a capped piece of it (threat
 import re
 from dataclasses import dataclass, field
 
-from inscriptis import get_text  # type: ignore[attr-defined,unused-ignore]
-from inscriptis.css_profiles import CSS_PROFILES
+from inscriptis.css_profiles import STRICT_CSS_PROFILE
+from inscriptis.html_engine import Inscriptis
+from inscriptis.html_properties import Display
 from inscriptis.model.config import ParserConfig
+from inscriptis.model.html_element import HtmlElement
+from lxml.html import HTMLParser, document_fromstring  # type: ignore[import-untyped]
 
 from ingest.scan import Part
 
@@ -113,8 +116,20 @@ def _rescue(chosen: Chosen) -> None:
 # -- text from HTML
 
 _DATA_URL = re.compile(r"data:[a-zA-Z0-9/+.\-]{1,60};base64,[A-Za-z0-9+/=%\s]*")
+_XML_DECLARATION = re.compile(r"^<\?xml[^>]{0,200}>")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_CONFIG = ParserConfig(css=CSS_PROFILES["relaxed"])
+# Nothing is indented: padding multiplies with depth, and a style sheet may ask for any amount of it (threats T42).
+_BLOCK = HtmlElement(display=Display.block)
+_CONFIG = ParserConfig(
+    css={
+        **STRICT_CSS_PROFILE,
+        "ul": _BLOCK,
+        "ol": _BLOCK,
+        "cell": HtmlElement(display=Display.inline, suffix="  ", limit_whitespace_affixes=True),
+    }
+)
+# Tables are read row by row: a layout in columns pads every row to the longest cell of the whole table.
+_TABLE_AS = {"table": "div", "thead": "div", "tbody": "div", "tfoot": "div", "tr": "div", "td": "cell", "th": "cell"}
 # Where mail clients begin the quoted mail: searched as plain strings, so that the cost is a few passes.
 _HTML_QUOTES = (
     'class="gmail_quote',
@@ -148,9 +163,17 @@ def without_embedded(html: str) -> str:
 def html_to_text(html: str) -> str:
     """The visible text of `html`. Raises whatever the libraries raise on HTML that they cannot read."""
     html = without_embedded(html)[:HTML_CAP].replace("\x00", "")
-    if not html.strip():
+    html = _XML_DECLARATION.sub("", html.strip(), count=1)
+    if not html:
         return ""
-    return tidy(get_text(html, _CONFIG))
+    tree = document_fromstring(html, parser=HTMLParser(huge_tree=True))
+    for element in tree.iter():
+        if element.tag in _TABLE_AS:
+            element.tag = _TABLE_AS[element.tag]
+        style = element.attrib.pop("style", None)
+        if style and "none" in style and "display:none" in style.replace(" ", "").lower():
+            element.set("style", "display:none")
+    return tidy(Inscriptis(tree, _CONFIG).get_text())
 
 
 def without_html_quote(html: str) -> str:
