@@ -67,7 +67,7 @@ def parse_authres(value: str) -> AuthResStatement | None:
     if len(value) > _MAX_VALUE:
         return None
     try:
-        header = authres.all_features().parse_value(value)  # type: ignore[no-untyped-call]
+        header = authres.all_features().parse_value(value.rstrip("; \t"))  # type: ignore[no-untyped-call]
     except Exception:  # SyntaxError of its own on Microsoft's field, RecursionError on nested comments, and the like
         return None
     results = [(str(one.method).lower(), str(one.result).lower(), _properties(one)) for one in header.results]
@@ -102,15 +102,17 @@ def _stated_policy(value: str) -> str | None:
 
 
 def _border_values(fields: Iterable[Field], own_hosts: Collection[str]) -> list[str]:
-    """Authentication-Results values above the first Received field that no host of ours added."""
+    """Authentication-Results values above the first Received field that is not ours; all where every one is ours."""
     values: list[str] = []
+    passed_border = False
     for field in fields:
         if field.name == "received":
+            passed_border = True
             if not _is_own(field, own_hosts):
                 return values
         elif field.name == "authentication-results":
             values.append(field.unfolded.decode("utf-8", "replace"))
-    return []
+    return values if passed_border else []
 
 
 def _is_own(field: Field, own_hosts: Collection[str]) -> bool:
