@@ -1,11 +1,15 @@
-"""Column types that the tables share: closed word lists, JSON, and the naming of constraints."""
+"""What the tables share: word lists, JSON, names of constraints, text that can be stored, upserts."""
 
 from enum import StrEnum
+from functools import cache
 from typing import Any, cast
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
+
+Insert = postgresql.Insert | sqlite.Insert
 
 # Named constraints can be altered by later migrations on both databases.
 SQLModel.metadata.naming_convention = {
@@ -32,3 +36,23 @@ def _values(vocabulary: type[StrEnum]) -> list[str]:
 def table_of(model: type[SQLModel]) -> sa.Table:
     """The Core table of a model, for prebuilt statements."""
     return cast(sa.Table, model.__dict__["__table__"])
+
+
+@cache
+def upsert(table: sa.Table, dialect: str) -> Insert:
+    """An INSERT of this dialect that takes `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@cache
+def insert_new(table: sa.Table, dialect: str, *returned: str) -> Any:
+    """An INSERT that leaves out rows whose key is taken, and returns these columns of the others."""
+    statement = upsert(table, dialect).on_conflict_do_nothing()
+    return statement.returning(*(table.c[name] for name in returned)) if returned else statement
+
+
+def storable(text: str) -> str:
+    """The text without what a database refuses: NUL (PostgreSQL) and lone surrogates (no UTF-8)."""
+    if text.isascii():
+        return text.replace("\0", "\ufffd") if "\0" in text else text
+    return text.replace("\0", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -1,11 +1,18 @@
 """Customers, their domains, contacts, seats, and the partners who serve them."""
 
 from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from zoneinfo import available_timezones
 
 import sqlalchemy as sa
-from sqlmodel import Field, SQLModel
+from publicsuffixlist import PublicSuffixList
+from sqlmodel import Field, Session, SQLModel, select
 
-from models.columns import table_of, words
+from models.columns import insert_new, storable, table_of, words
+from models.errors import Refused
+from models.mail import Mailbox
+from models.names import canonical_address, canonical_domain, skeleton
 from models.vocabulary import ColleaguePolicy, SeatState
 
 
@@ -111,3 +118,230 @@ CONTACT_ADDRESS = table_of(ContactAddress)
 CONTACT_CUSTOMER = table_of(ContactCustomer)
 PARTNER_CUSTOMER = table_of(PartnerCustomer)
 SEAT = table_of(Seat)
+
+
+def add_customer(
+    session: Session,
+    name: str,
+    now: datetime,
+    *,
+    language: str = "en",
+    zone: str = "UTC",
+    colleagues: ColleaguePolicy = ColleaguePolicy.HOLD,
+    first_line_partner: int | None = None,
+    seats: int = 2,
+    needs_belief: bool = False,
+) -> Customer:
+    """A new customer. Raises Refused where the name is empty or taken, or the zone is none."""
+    name = _free_name(session, Customer, name)
+    made = Customer(
+        name=name,
+        language=language,
+        zone=known_zone(zone),
+        colleagues=colleagues,
+        first_line_partner=first_line_partner,
+        seats=seats,
+        needs_belief=needs_belief,
+        created=now,
+    )
+    session.add(made)
+    session.flush()
+    return made
+
+
+def add_partner(session: Session, name: str, now: datetime, *, language: str = "en", zone: str = "UTC") -> Partner:
+    """A new partner. Raises Refused as `add_customer`."""
+    made = Partner(name=_free_name(session, Partner, name), language=language, zone=known_zone(zone), created=now)
+    session.add(made)
+    session.flush()
+    return made
+
+
+def add_partner_customer(session: Session, partner: int, customer: int) -> None:
+    """The partner serves this customer from now on."""
+    connection = session.connection()
+    connection.execute(
+        insert_new(PARTNER_CUSTOMER, connection.dialect.name), {"partner": partner, "customer": customer}
+    )
+
+
+def add_domain(session: Session, customer: int, domain: str, *, subdomains: bool = False) -> CustomerDomain:
+    """The customer's people write from this domain; with `subdomains`, from those below it too.
+
+    Raises Refused where it is no domain, belongs to another customer, or says nothing about the company (threat T07).
+    """
+    name = check_domain(domain)
+    found = session.exec(select(CustomerDomain).where(CustomerDomain.domain == name)).first()
+    if found and found.customer != customer:
+        owner = session.get_one(Customer, found.customer)
+        raise Refused(f"{name} belongs to {owner.name}: a domain leads to one customer. Take it from there first.")
+    made = found or CustomerDomain(customer=customer, domain=name, skeleton=skeleton(name))
+    made.subdomains = subdomains
+    session.add(made)
+    session.flush()
+    return made
+
+
+def check_domain(domain: str) -> str:
+    """The domain as A-labels. Raises Refused where it can't say which company a person works for."""
+    name = canonical_domain(domain.strip().rstrip("."))
+    suffixes, free = _shared_domains()
+    if name is None:
+        bare = domain.strip().rpartition("@")[2]
+        if bare and suffixes.is_public(bare.lower()):
+            raise Refused(f"{bare} is a public suffix. Write the company's own domain, such as acme.{bare}.")
+        raise Refused(f"{domain!r} is no mail domain. Write it as it stands behind the @, such as acme.com.")
+    if name in free:
+        raise Refused(
+            f"{name}: anybody can have an address there. Leave the domain out and add the people one by one: "
+            f"postdesk contact add ADDRESS --customer NAME"
+        )
+    if suffixes.is_public(name):
+        raise Refused(
+            f"{name} is a public suffix: many companies share it. Write the company's own domain, such as acme.{name}."
+        )
+    return name
+
+
+def add_contact(
+    session: Session,
+    address: str,
+    now: datetime,
+    *,
+    customer: int | None = None,
+    partner: int | None = None,
+    name: str = "",
+    language: str | None = None,
+    zone: str | None = None,
+) -> Contact:
+    """The person with this address, as contact of the customer or the partner; a known one belongs to both then.
+
+    Raises Refused where it is no address.
+    """
+    key = check_address(address)
+    found = find_contact(session, key)
+    person = found or Contact(created=now)
+    person.name = name or person.name
+    person.language = language or person.language
+    person.zone = known_zone(zone) if zone else person.zone
+    person.partner = partner or person.partner
+    session.add(person)
+    session.flush()
+    if not found:
+        session.add(ContactAddress(contact=_id(person.id), address=key))
+        session.flush()
+    if customer is not None:
+        _join_customer(session, _id(person.id), customer)
+    return person
+
+
+def add_address(session: Session, contact: int, address: str) -> None:
+    """One more address of a contact. Raises Refused where it is none or somebody else's."""
+    key = check_address(address)
+    owner = find_contact(session, key)
+    if owner and owner.id != contact:
+        raise Refused(f"{key} is {owner.name or 'another contact'}'s: an address leads to one person.")
+    if not owner:
+        session.add(ContactAddress(contact=contact, address=key, main=False))
+        session.flush()
+
+
+def check_address(address: str) -> str:
+    """The address as it is compared. Raises Refused where it is none."""
+    key = canonical_address(address)
+    if key is None:
+        raise Refused(f"{address!r} is no mail address. Write one, such as lucia@acme.com.")
+    return key
+
+
+def give_seat(session: Session, contact: int, customer: int, now: datetime) -> Seat:
+    """The contact may use support for this customer from now on; one who may already keeps the seat.
+
+    Raises Refused where the agreed number of seats is taken; its text names the holders.
+    """
+    agreed = session.exec(select(Customer).where(Customer.id == customer).with_for_update()).one()
+    held = list(session.exec(select(Seat).where(Seat.customer == customer, Seat.state == SeatState.ACTIVE)))
+    mine = next((seat for seat in held if seat.contact == contact), None)
+    if mine:
+        return mine
+    if len(held) >= agreed.seats:
+        holders = ", ".join(sorted(main_address(session, seat.contact) for seat in held))
+        raise Refused(
+            f"{agreed.name} has {agreed.seats} seats, held by {holders}. End one of them or agree on another number."
+        )
+    made = Seat(customer=customer, contact=contact, starts=now)
+    session.add(made)
+    session.flush()
+    return made
+
+
+def end_seat(session: Session, seat: int, now: datetime) -> bool:
+    """The seat is history. False where it was before."""
+    statement = (
+        sa.update(SEAT)
+        .where(SEAT.c.id == seat, SEAT.c.state != SeatState.ENDED)
+        .values(state=SeatState.ENDED, until=now)
+        .returning(SEAT.c.id)
+    )
+    return session.connection().execute(statement).first() is not None
+
+
+def learn_contact(session: Session, mailbox: Mailbox, customer: int, now: datetime) -> int:
+    """The id of the contact with this mailbox, who belongs to the customer from now on."""
+    return _id(add_contact(session, mailbox.address, now, customer=customer, name=storable(mailbox.name)).id)
+
+
+def find_customer(session: Session, name: str) -> Customer | None:
+    """The customer of this name."""
+    return session.exec(select(Customer).where(Customer.name == name.strip())).first()
+
+
+def find_partner(session: Session, name: str) -> Partner | None:
+    """The partner of this name."""
+    return session.exec(select(Partner).where(Partner.name == name.strip())).first()
+
+
+def find_contact(session: Session, address: str) -> Contact | None:
+    """The contact with this address."""
+    of = select(Contact).join(ContactAddress, CONTACT_ADDRESS.c.contact == CONTACT.c.id)
+    return session.exec(of.where(ContactAddress.address == address.lower())).first()
+
+
+def main_address(session: Session, contact: int) -> str:
+    """Where mails to this contact go."""
+    of = select(ContactAddress.address).where(ContactAddress.contact == contact).order_by(CONTACT_ADDRESS.c.id)
+    return session.exec(of).first() or ""
+
+
+def known_zone(zone: str) -> str:
+    """The time zone. Raises Refused where there is none of this name."""
+    if zone not in available_timezones():
+        raise Refused(f"{zone!r} is no time zone. Write one such as Europe/Madrid.")
+    return zone
+
+
+def _free_name(session: Session, model: type[Customer] | type[Partner], name: str) -> str:
+    name = name.strip()
+    if not name:
+        raise Refused("A name is needed.")
+    if session.exec(select(model).where(model.name == name)).first():
+        raise Refused(f"{name} exists already. Choose another name.")
+    return name
+
+
+def _join_customer(session: Session, contact: int, customer: int) -> None:
+    connection = session.connection()
+    connection.execute(
+        insert_new(CONTACT_CUSTOMER, connection.dialect.name), {"contact": contact, "customer": customer}
+    )
+
+
+def _id(id: int | None) -> int:
+    assert id is not None  # flushed
+    return id
+
+
+@cache
+def _shared_domains() -> tuple[PublicSuffixList, frozenset[str]]:
+    lines = files("models").joinpath("free_mail.txt").read_text("utf-8").splitlines()
+    return PublicSuffixList(), frozenset(line for line in lines if line and not line.startswith("#"))

@@ -1,10 +1,12 @@
 """Small facts about the desk as a whole: the offset of its clock, the state of breakers."""
 
+from datetime import timedelta
 from typing import Any
 
-from sqlmodel import Field, SQLModel
+import sqlalchemy as sa
+from sqlmodel import Field, Session, SQLModel
 
-from models.columns import Json, table_of
+from models.columns import Json, table_of, upsert
 
 
 class DeskValue(SQLModel, table=True):
@@ -15,3 +17,44 @@ class DeskValue(SQLModel, table=True):
 
 
 DESK_VALUE = table_of(DeskValue)
+
+_CLOCK = "clock"
+
+
+def read_value(session: Session, key: str) -> Any:
+    """The value of `key`; None where there is none."""
+    return session.execute(sa.select(DESK_VALUE.c.value).where(DESK_VALUE.c.key == key)).scalar_one_or_none()
+
+
+def write_value(session: Session, key: str, value: Any) -> None:
+    """Set `key` to a JSON value."""
+    changed = session.execute(sa.update(DESK_VALUE).where(DESK_VALUE.c.key == key).values(value=value))
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        session.execute(sa.insert(DESK_VALUE).values(key=key, value=value))
+
+
+def find_value(session: Session, key: str) -> dict[str, Any] | None:
+    """The value under this key."""
+    statement = sa.select(DESK_VALUE.c.value).where(DESK_VALUE.c.key == key)
+    return session.connection().execute(statement).scalar()
+
+
+def set_value(session: Session, key: str, value: dict[str, Any]) -> None:
+    """Put a value under this key, in place of what was there."""
+    connection = session.connection()
+    statement = upsert(DESK_VALUE, connection.dialect.name).on_conflict_do_update(
+        index_elements=["key"], set_={"value": value}
+    )
+    connection.execute(statement, {"key": key, "value": value})
+
+
+def clock_offset(session: Session) -> timedelta:
+    """How far the desk's clock is ahead of the machine's (`postdesk tick`, demo and tests)."""
+    return timedelta(seconds=float((find_value(session, _CLOCK) or {}).get("seconds", 0)))
+
+
+def move_clock(session: Session, by: timedelta) -> timedelta:
+    """Put the desk's clock on by this much; returns the whole offset."""
+    offset = clock_offset(session) + by
+    set_value(session, _CLOCK, {"seconds": offset.total_seconds()})
+    return offset

@@ -3,10 +3,14 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel
 
-from models.columns import table_of, words
-from models.vocabulary import HeldState, Reason
+from models.columns import storable, table_of, words
+from models.decision import Hold
+from models.inbound import LEDGER
+from models.mail import ParsedMail
+from models.ticket import address_key
+from models.vocabulary import HeldState, LedgerState, Reason
 
 
 class Held(SQLModel, table=True):
@@ -33,3 +37,61 @@ class Held(SQLModel, table=True):
 
 
 HELD = table_of(Held)
+
+TEXT_KEPT = 4000  # characters of the text that an agent sees without opening the raw mail
+
+
+def hold(session: Session, id: str, reason: Reason, action: Hold, mail: ParsedMail | None, now: datetime) -> None:
+    """Put an accepted mail, whose ledger row exists, to the held desk."""
+    author = mail.author if mail else None
+    row = {
+        "id": id,
+        "state": HeldState.HELD,
+        "reason": reason,
+        "why": storable(action.why),
+        "would": storable(action.would),
+        "ticket": action.ticket,
+        "customer": action.customer,
+        "author": address_key(author.address) if author else None,
+        "subject": storable(mail.subject) if mail else "",
+        "text": storable(mail.text[:TEXT_KEPT]) if mail else "",
+        "held_at": now,
+        "expires_at": action.expires_at,
+    }
+    session.connection().execute(_HOLD, row)
+
+
+def settle(session: Session, id: str, state: HeldState, by: str, now: datetime) -> bool:
+    """A held mail was released, dropped or has expired, by whom. False where it is no longer held."""
+    statement = (
+        sa.update(HELD)
+        .where(HELD.c.id == id, HELD.c.state == HeldState.HELD)
+        .values(state=state, decided_by=storable(by), decided_at=now)
+        .returning(HELD.c.id)
+    )
+    return session.connection().execute(statement).first() is not None
+
+
+def drop(session: Session, id: str, by: str, now: datetime) -> bool:
+    """A person drops a held mail: the ledger says so, the raw mail stays. False where it is not held."""
+    return settle(session, id, HeldState.DROPPED, by, now) and _discard(session, id, Reason.DROPPED)
+
+
+def expire_due(session: Session, now: datetime, *, limit: int = 100) -> list[str]:
+    """Discard what was held until now; the ids."""
+    statement = sa.select(HELD.c.id).where(HELD.c.state == HeldState.HELD, HELD.c.expires_at <= now).limit(limit)
+    ids = list(session.connection().execute(statement).scalars())
+    return [
+        id
+        for id in ids
+        if settle(session, id, HeldState.EXPIRED, "desk", now) and _discard(session, id, Reason.HELD_EXPIRED)
+    ]
+
+
+def _discard(session: Session, id: str, reason: Reason) -> bool:
+    statement = sa.update(LEDGER).where(LEDGER.c.id == id).values(state=LedgerState.DISCARDED, reason=reason)
+    session.connection().execute(statement)
+    return True
+
+
+_HOLD = sa.insert(HELD)

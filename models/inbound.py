@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel
 
 from models.columns import Json, table_of, words
+from models.mail import Envelope
 from models.vocabulary import LedgerState, MatchedBy, Reason, Source
 
 
@@ -21,6 +22,8 @@ class Ledger(SQLModel, table=True):
     __table_args__ = (
         sa.Index("ix_ledger_author_received", "author", "received"),
         sa.Index("ix_ledger_state_received", "state", "received"),
+        sa.Index("ix_ledger_message_id_article", "message_id", "article"),
+        sa.Index("ix_ledger_words_key_received", "words_key", "received"),
     )
 
     id: str = Field(primary_key=True)
@@ -34,12 +37,14 @@ class Ledger(SQLModel, table=True):
     tls: bool = False
     author: str | None = None  # wholly lower-cased; None unless From names exactly one mailbox
     author_name: str = ""
-    message_id: str | None = Field(default=None, index=True)
+    message_id: str | None = None
     subject: str = ""
     sha256: str  # of the raw mail: its key in the blob store
     size: int
-    content_key: str = Field(index=True)
+    content_key: str
     first_key: str | None = Field(default=None, unique=True)
+    copy_of: str | None = None  # ledger id of the first copy
+    words_key: str = ""
     state: LedgerState = Field(sa_type=words(LedgerState))
     reason: Reason = Field(sa_type=words(Reason))
     matched_by: MatchedBy | None = Field(default=None, sa_type=words(MatchedBy))
@@ -51,3 +56,20 @@ class Ledger(SQLModel, table=True):
 
 
 LEDGER = table_of(Ledger)
+
+
+def find_spooled(session: Session, id: str) -> tuple[Envelope, str, int] | None:
+    """The envelope of a recorded mail, the SHA-256 of its octets (the key in the blob store) and their number."""
+    row = session.connection().execute(sa.select(LEDGER).where(LEDGER.c.id == id)).first()
+    if row is None:
+        return None
+    envelope = Envelope(
+        reverse_path=row.reverse_path,
+        forward_paths=tuple(row.forward_paths),
+        source=row.source,
+        received_at=row.received,
+        client_ip=row.client_ip,
+        helo=row.helo,
+        tls=row.tls,
+    )
+    return envelope, row.sha256, row.size

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel
 
-from models.columns import table_of
+from models.columns import insert_new, table_of
 
 
 class JobRun(SQLModel, table=True):
@@ -20,3 +20,17 @@ class JobRun(SQLModel, table=True):
 
 
 JOB_RUN = table_of(JobRun)
+
+
+def begin_once(session: Session, job: str, period: str, now: datetime, *, recipient: str = "") -> bool:
+    """True for the first caller ever with this (job, period, recipient). What the job enqueues belongs in the same
+    transaction: both are there or neither."""
+    connection = session.connection()
+    row = {"job": job, "period": period, "recipient": recipient.lower(), "at": now}
+    return connection.execute(insert_new(JOB_RUN, connection.dialect.name, "id"), row).first() is not None
+
+
+def forget_before(session: Session, before: datetime) -> int:
+    """Delete the rows of periods that were begun before this time; how many."""
+    gone = sa.delete(JOB_RUN).where(JOB_RUN.c.at < before).returning(JOB_RUN.c.id)
+    return len(session.connection().execute(gone).all())

@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel, select
 
 from models.columns import table_of
+from models.customer import check_address, known_zone
+from models.errors import Refused
 
 
 class Agent(SQLModel, table=True):
@@ -22,3 +24,37 @@ class Agent(SQLModel, table=True):
 
 
 AGENT = table_of(Agent)
+
+
+def add_agent(
+    session: Session,
+    address: str,
+    name: str,
+    now: datetime,
+    *,
+    admin: bool = False,
+    notify: bool = True,
+    language: str = "en",
+    zone: str = "UTC",
+) -> Agent:
+    """A new agent. Raises Refused where it is no address or an agent's already."""
+    key = check_address(address)
+    if find_agent(session, key):
+        raise Refused(f"{key} is an agent already.")
+    made = Agent(
+        address=key,
+        name=name.strip() or key,
+        admin=admin,
+        notify=notify,
+        language=language,
+        zone=known_zone(zone),
+        created=now,
+    )
+    session.add(made)
+    session.flush()
+    return made
+
+
+def find_agent(session: Session, address: str) -> Agent | None:
+    """The agent with this address, active or not."""
+    return session.exec(select(Agent).where(Agent.address == address.lower())).first()

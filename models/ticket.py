@@ -1,12 +1,22 @@
 """Tickets, their articles, attachments and participants, and the Message-IDs that lead to them."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 import sqlalchemy as sa
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel
 
-from models.columns import Json, table_of, words
+from models.columns import Json, insert_new, storable, table_of, words
+from models.decision import Fields
+from models.errors import PostdeskError
+from models.mail import AttachmentRef, Mailbox
 from models.vocabulary import ArticleKind, ParticipantRole, Priority, TicketStatus
+
+_NOT_STATED = Fields()
+_LONGEST_KEPT = 255  # characters; an index holds no key of any length
+_LONGEST_ADDRESS = 320  # characters; RFC 5321 allows 254 octets
 
 
 class Ticket(SQLModel, table=True):
@@ -111,3 +121,187 @@ ARTICLE = table_of(Article)
 ATTACHMENT = table_of(Attachment)
 PARTICIPANT = table_of(Participant)
 THREAD_ANCHOR = table_of(ThreadAnchor)
+
+
+def anchor_key(message_id: str) -> str:
+    """How a Message-ID stands in the database: itself, or its hash where it is absurdly long."""
+    if len(message_id) <= _LONGEST_KEPT:
+        return storable(message_id)
+    return "sha256:" + sha256(message_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTicket:
+    """A ticket to be opened, by mail or from the portal."""
+
+    subject: str
+    requester: Mailbox
+    customer: int | None
+    contact: int | None
+    language: str
+    fields: Fields = _NOT_STATED
+    priority: Priority = Priority.NORMAL
+    marked: bool = False
+    follow_up_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArticle:
+    """An article to be added, with its attachments, whose octets the blob store has already."""
+
+    kind: ArticleKind
+    author: Mailbox
+    text: str
+    full_text: str = ""
+    html: str | None = None
+    subject: str = ""
+    message_id: str | None = None
+    ledger: str | None = None
+    marked: bool = False
+    automatic: bool = False
+    proposed_cc: tuple[Mailbox, ...] = ()
+    attachments: tuple[AttachmentRef, ...] = ()
+
+
+def open_ticket(session: Session, new: NewTicket, now: datetime) -> int:
+    """Open a ticket and return its number. Its requester takes part in it."""
+    row = {
+        "subject": storable(new.subject),
+        "status": TicketStatus.NEW,
+        "priority": new.priority,
+        "customer": new.customer,
+        "contact": new.contact,
+        "requester": address_key(new.requester.address),
+        "requester_name": storable(new.requester.name),
+        "language": new.language,
+        **{name: storable(value) if value else None for name, value in _stated(new.fields).items()},
+        "marked": new.marked,
+        "paused": False,
+        "follow_up_of": new.follow_up_of,
+        "created": now,
+        "updated": now,
+    }
+    number = int(session.connection().execute(_OPEN, row).scalar_one())
+    join_ticket(session, number, new.requester.address, ParticipantRole.REQUESTER, name=new.requester.name)
+    return number
+
+
+def add_article(session: Session, ticket: int, new: NewArticle, now: datetime) -> int:
+    """Write an article and its attachments; return its id. The ticket itself is `update_ticket`'s."""
+    connection = session.connection()
+    row = {
+        "ticket": ticket,
+        "kind": new.kind,
+        "author": address_key(new.author.address),
+        "author_name": storable(new.author.name),
+        "at": now,
+        "subject": storable(new.subject),
+        "text": storable(new.text),
+        "full_text": storable(new.full_text),
+        "html": storable(new.html) if new.html else None,
+        "message_id": storable(new.message_id) if new.message_id else None,
+        "ledger": new.ledger,
+        "marked": new.marked,
+        "automatic": new.automatic,
+        "proposed_cc": [[storable(box.address), storable(box.name)] for box in new.proposed_cc] or None,
+    }
+    article = int(connection.execute(_ADD, row).scalar_one())
+    if new.attachments:
+        connection.execute(
+            _ATTACH,
+            [
+                {
+                    "article": article,
+                    "position": position,
+                    "name": storable(kept.name),
+                    "type": storable(kept.type),
+                    "size": kept.size,
+                    "sha256": kept.sha256,
+                    "inline": kept.inline,
+                    "content_id": storable(kept.content_id) if kept.content_id else None,
+                }
+                for position, kept in enumerate(new.attachments)
+            ],
+        )
+    return article
+
+
+def update_ticket(
+    session: Session, number: int, now: datetime, *, status: TicketStatus | None = None, fields: Fields = _NOT_STATED
+) -> int | None:
+    """Something happened on a ticket: its next status (None = as it is), fields for those still empty.
+
+    Returns its customer. Raises PostdeskError where there is no such ticket.
+    """
+    values: dict[str, object] = {"updated": now}
+    for name, value in _stated(fields).items():
+        if value:
+            values[name] = sa.func.coalesce(TICKET.c[name], storable(value))
+    if status is not None:
+        values |= {"status": status, "closed_at": now if status is TicketStatus.CLOSED else None}
+    changed = sa.update(TICKET).where(TICKET.c.id == number).values(**values).returning(TICKET.c.customer)
+    row = session.connection().execute(changed).first()
+    if row is None:
+        raise PostdeskError(f"there is no ticket {number}")
+    return None if row.customer is None else int(row.customer)
+
+
+def join_ticket(session: Session, ticket: int, address: str, role: ParticipantRole, *, name: str = "") -> int:
+    """The id of the participant with this address, who takes part from now on. A role once given stays."""
+    connection = session.connection()
+    row = {"ticket": ticket, "address": address_key(address), "name": storable(name), "role": role, "generation": 1}
+    made = connection.execute(insert_new(PARTICIPANT, connection.dialect.name, "id"), row).scalar()
+    if made is None:
+        made = connection.execute(_TAKES_PART, {"number": ticket, "who": address_key(address)}).scalar_one()
+    return int(made)
+
+
+def rotate_token(session: Session, participant: int) -> None:
+    """Reply addresses made for this participant so far are void."""
+    later = PARTICIPANT.c.generation + 1
+    session.connection().execute(sa.update(PARTICIPANT).where(PARTICIPANT.c.id == participant).values(generation=later))
+
+
+def anchor(session: Session, ticket: int, customer: int | None, message_ids: Iterable[str]) -> None:
+    """These Message-IDs lead to the ticket from now on, but for those that lead elsewhere in this customer's scope."""
+    connection = session.connection()
+    keys = dict.fromkeys(anchor_key(id) for id in message_ids)
+    if keys:
+        rows = [
+            {"message_id": key, "scope": customer or 0, "ticket": ticket} for key in sorted(keys)
+        ]  # in one order: no deadlock
+        connection.execute(insert_new(THREAD_ANCHOR, connection.dialect.name), rows)
+
+
+def pause_thread(session: Session, ticket: int, story: str) -> None:
+    """No more automatic mail on this ticket until an agent resumes it."""
+    session.connection().execute(
+        sa.update(TICKET).where(TICKET.c.id == ticket).values(paused=True, pause_story=storable(story))
+    )
+
+
+def resume_thread(session: Session, ticket: int) -> None:
+    """Automatic mail may leave on this ticket again."""
+    session.connection().execute(sa.update(TICKET).where(TICKET.c.id == ticket).values(paused=False, pause_story=None))
+
+
+def address_key(address: str) -> str:
+    """How an address is compared: wholly lower-cased; what no mail system allows is cut off."""
+    return storable(address.lower())[:_LONGEST_ADDRESS]
+
+
+def _stated(fields: Fields) -> dict[str, str | None]:
+    return {
+        "product": fields.product,
+        "erp": fields.erp,
+        "erp_version": fields.erp_version,
+        "product_version": fields.product_version,
+    }
+
+
+_OPEN = sa.insert(TICKET).returning(TICKET.c.id)
+_ADD = sa.insert(ARTICLE).returning(ARTICLE.c.id)
+_ATTACH = sa.insert(ATTACHMENT)
+_TAKES_PART = sa.select(PARTICIPANT.c.id).where(
+    PARTICIPANT.c.ticket == sa.bindparam("number"), PARTICIPANT.c.address == sa.bindparam("who")
+)

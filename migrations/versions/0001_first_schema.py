@@ -313,6 +313,8 @@ def _create_tables() -> None:
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("content_key", sa.String(), nullable=False),
         sa.Column("first_key", sa.String(), nullable=True),
+        sa.Column("copy_of", sa.String(), nullable=True),
+        sa.Column("words_key", sa.String(), nullable=False),
         sa.Column("state", sa.String(40), nullable=False),
         sa.Column("reason", sa.String(40), nullable=False),
         sa.Column("matched_by", sa.String(40), nullable=True),
@@ -327,16 +329,17 @@ def _create_tables() -> None:
         sa.UniqueConstraint("first_key", name="uq_ledger_first_key"),
     )
     op.create_index("ix_ledger_author_received", "ledger", ["author", "received"], unique=False)
-    op.create_index("ix_ledger_content_key", "ledger", ["content_key"], unique=False)
-    op.create_index("ix_ledger_message_id", "ledger", ["message_id"], unique=False)
+    op.create_index("ix_ledger_message_id_article", "ledger", ["message_id", "article"], unique=False)
     op.create_index("ix_ledger_state_received", "ledger", ["state", "received"], unique=False)
     op.create_index("ix_ledger_ticket", "ledger", ["ticket"], unique=False)
+    op.create_index("ix_ledger_words_key_received", "ledger", ["words_key", "received"], unique=False)
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("mail", sa.String(40), nullable=False),
         sa.Column("recipient", sa.String(), nullable=False),
+        sa.Column("recipient_key", sa.String(), nullable=False),
         sa.Column("ticket", sa.Integer(), nullable=True),
         sa.Column("article", sa.Integer(), nullable=True),
         sa.Column("participant", sa.Integer(), nullable=True),
@@ -361,7 +364,7 @@ def _create_tables() -> None:
         sa.UniqueConstraint("key", name="uq_outbox_key"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_outbox_recipient_created", "outbox", ["recipient", "created"], unique=False)
+    op.create_index("ix_outbox_recipient_key_created", "outbox", ["recipient_key", "created"], unique=False)
     op.create_index("ix_outbox_ticket", "outbox", ["ticket"], unique=False)
     op.create_index(
         "ix_outbox_unknown",
