@@ -13,6 +13,7 @@ DOMAIN_LIMIT = 253  # octets of the A-label form without the root dot, RFC 1035 
 ADDRESS_LIMIT = 254  # octets, RFC 5321 §4.5.3.1.3 less the angle brackets
 
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 5890 §2.3.1
+_DOTS = re.compile("[。．｡․]")  # UTS 46 §4, and one that only looks like a stop
 _ATEXT = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~.")
 _COMPANY = (  # scripts that are written together in one word (UTS 39, highly restrictive)
     frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"}),
@@ -69,7 +70,8 @@ def skeleton(domain: str) -> str:
 
     Total: any text has one, valid or not. Small own table: Latin, Cyrillic, Greek, digits and a few letter pairs.
     """
-    shown = ".".join(_shown_label(label) for label in domain.strip().lower().replace("。", ".").rstrip(".").split("."))
+    dotted = _DOTS.sub(".", domain.strip().lower()).rstrip(".")
+    shown = ".".join(_shown_label(label) for label in dotted.split("."))
     flat = unicodedata.normalize("NFKD", shown).lower()
     kept = (char for char in flat if unicodedata.category(char) not in ("Mn", "Me", "Cf", "Cc"))
     letters = "".join(_LOOKS_LIKE.get(char, char) for char in kept)

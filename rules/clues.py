@@ -44,7 +44,7 @@ def look_for(mail: ParsedMail, policy: Policy, keys: Keys) -> Clues:
         author=author,
         author_domains=parent_domains(domain) if domain else (),
         author_skeleton=skeleton(domain_text) if domain_text else None,
-        author_skeletons=tuple(skeleton(parent) for parent in parent_domains(domain or domain_text)) if author else (),
+        author_skeletons=parent_domains(skeleton(domain_text)),
         words_key=words_key(author, mail),
         reply_tokens=_reply_tokens(mail, policy, keys),
         our_outbox_ids=own_ids,

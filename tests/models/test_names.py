@@ -108,6 +108,8 @@ def test_address_has_one_spelling_or_none(text: str, address: str | None) -> Non
         "ａcme.test",
         "ac\u200bme.test",
         "acme。test",
+        "acme｡test",
+        "acme．test",
         "acme.test.",
         "xn--cme-5cd.test",
     ],
