@@ -20,6 +20,7 @@ from ingest.scan import Octets, Part
 logging.getLogger("tnefparse").setLevel(logging.CRITICAL)  # it logs what senders wrote
 
 _BLOCK = 256 * 1024
+_UU_LINES = 1_000_000
 _NAME_CAP = 255  # octets in UTF-8
 _TNEF_CAP = 16 * 1024 * 1024
 _TNEF_OBJECTS = 2000
@@ -64,7 +65,7 @@ def blocks(octets: Octets, part: Part, stop: int | None = None) -> Iterator[byte
         case "quoted-printable":
             return _quoted_printable(raw)
         case "uuencode":
-            return iter([uudecode(b"".join(raw).splitlines())])
+            return _uudecoded(raw)
         case _:
             return raw
 
@@ -97,6 +98,21 @@ def _base64(raw: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _quoted_printable(raw: Iterable[bytes]) -> Iterator[bytes]:
+    return (binascii.a2b_qp(block) for block in _whole_lines(raw))
+
+
+def _uudecoded(raw: Iterable[bytes]) -> Iterator[bytes]:
+    left = _UU_LINES
+    for block in _whole_lines(raw):
+        lines = [line for line in block.splitlines() if line][:left]
+        left -= len(lines)
+        yield uudecode(lines)
+        if not left:
+            return  # a million lines are 45 MB; more are shorter than any encoder makes them
+
+
+def _whole_lines(raw: Iterable[bytes]) -> Iterator[bytes]:
+    """The same octets in blocks that end with a line; within an endless line before the last "=" or anywhere."""
     left = b""
     for block in raw:
         whole = left + block
@@ -105,9 +121,9 @@ def _quoted_printable(raw: Iterable[bytes]) -> Iterator[bytes]:
             equals = whole.rfind(b"=", max(len(whole) - 3, 0))
             cut = equals if equals >= 0 else len(whole)
         left = whole[cut:]
-        yield binascii.a2b_qp(whole[:cut])
+        yield whole[:cut]
     if left:
-        yield binascii.a2b_qp(left)
+        yield left
 
 
 # -- names

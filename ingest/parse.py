@@ -44,7 +44,8 @@ from models.vocabulary import AuthorVerdict, MailKind
 from rules.loop import FormFacts, classify
 
 _WHOLE = 1024 * 1024  # mails up to this size are read at once
-_UU_CAP = 8 * 1024 * 1024  # octets of a text leaf that are searched for uuencoded files
+_UU_CAP = 4 * 1024 * 1024  # octets of a text leaf that are searched for uuencoded files
+_TEXT_READ = 1024 * 1024  # octets of a text leaf that are decoded
 _HTML_KEPT = 512 * 1024  # characters of ParsedMail.html
 _HTML_READ = 2 * 1024 * 1024  # octets of an HTML leaf that are read
 _TNEF_READ = 24 * 1024 * 1024
@@ -276,6 +277,10 @@ class _Content:
             for one in files:
                 self.defects[Defect.UUENCODED_PART] = None
                 self._packed(one, "application/octet-stream")
+        if not is_html and len(content) > _TEXT_READ:
+            self.defects[Defect.TEXT_TRUNCATED] = None
+            self.beyond.append(hashlib.sha256(content).hexdigest())
+            content = content[:_TEXT_READ]
         charset = part.params.get("charset")
         if is_html and (charset is None or codec_of(charset) in (None, "utf-8")):
             charset = _html_charset(content, charset)

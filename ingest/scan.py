@@ -96,7 +96,7 @@ class ScanLimits:
     depth: int = 100
     parts: int = 1000
     part_header_size: int = 64 * 1024
-    delimiter_lines: int = 1_000_000  # lines that begin with two hyphens
+    delimiter_lines: int = 250_000  # lines that begin with two hyphens
 
 
 class Octets(Protocol):
@@ -305,9 +305,9 @@ class _Scanner:
             header = self._read_fields(chunk, start, at_end, self.root_fields if root else [])
             if header is not None:
                 return header
-            if size > cap:
+            if size >= cap:
                 raise _OverLimit(over)
-            size *= 8
+            size = min(size * 8, cap)
 
     def _read_fields(self, chunk: bytes, start: int, at_end: bool, fields: list[Field]) -> _Header | None:
         """The fields of a header section that ends within `chunk`, or None where it does not."""
@@ -337,6 +337,8 @@ class _Scanner:
                 name, space = found.groups()
                 names.append((name.decode("ascii").lower(), bool(space)))
                 raw.append([line[found.end() :]])
+                if len(raw) > self.limits.header_count:
+                    break
             elif raw and b"=" in line and names[-1][0] in _PARAMETRIC and raw[-1][-1].rstrip().endswith(b";"):
                 self.defects[Defect.UNINDENTED_LINE] = None
                 raw[-1].append(line)
@@ -354,11 +356,11 @@ class _Scanner:
             if at_end:
                 result = _Header(fields, offset)
         fields.extend(Field(name, b"".join(value), space) for (name, space), value in zip(names, raw, strict=True))
+        if len(fields) > self.limits.header_count:
+            raise _OverLimit(Limit.HEADER_COUNT)
         return result
 
     def _check_header(self, fields: list[Field]) -> None:
-        if len(fields) > self.limits.header_count:
-            raise _OverLimit(Limit.HEADER_COUNT)
         words = addresses = commas = 0
         for one in fields:
             words += one.value.count(b"=?")
