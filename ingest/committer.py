@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from ingest.spool import Parcel, Spool, SpoolWriter
+from ingest.spool import Spool
+from ingest.spool_write import Parcel, SpoolWriter
 from models.mail import SpooledMail
 
 _MOST_MAILS = 200  # in one commit
@@ -57,8 +58,6 @@ class Lane:
         error = commit.exception()
         outcome: Sequence[SpooledMail | BaseException] = [error] * len(futures) if error else commit.result()
         for future, result in zip(futures, outcome, strict=True):
-            if future.cancelled():
-                continue
             if isinstance(result, BaseException):
                 future.set_exception(result)
                 future.exception()  # seen: nobody may wait any more, the client having hung up

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.spool import MAX_ATTEMPTS, Parcel, Spool, new_id
+from ingest.spool import MAX_ATTEMPTS, Spool
+from ingest.spool_name import new_id
+from ingest.spool_write import Parcel
 from models.mail import Envelope
 from models.vocabulary import Source
 
