@@ -88,7 +88,7 @@ def _acknowledgement(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]
     else anybody could have us write his words to a customer (threat T25)."""
     if rows.ticket is None or rows.article is None:
         return None
-    echo = not rows.ticket.marked or not letterhead.policy.authentication
+    echo = bool(rows.claimed.context.get("sender_text"))
     fields = _fields(rows.ticket)
     return {
         "subject": reply_subject(rows.ticket.subject) if echo else None,

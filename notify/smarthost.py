@@ -18,7 +18,7 @@ from typing import Protocol
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import aiosmtplib
-from aiosmtplib.errors import SMTPException, SMTPResponseException
+from aiosmtplib.errors import SMTPDataError, SMTPException, SMTPResponseException
 
 from models.errors import PostdeskError
 from notify.compose import Composed
@@ -209,6 +209,9 @@ class _Smtp:
             await client.rcpt(mail.forward_path, encoding=encoding, timeout=seconds)
             said = await client.data(message, timeout=self._timeouts.data)
         except SMTPResponseException as error:
+            if 200 <= error.code <= 299 and not (isinstance(error, SMTPDataError) and error.code != 250):
+                self._drop()  # a Yes out of its place (250 instead of 354): nothing was sent
+                return Deferred(reply=_short(f"unexpected {error.code} {error.message}"))
             return outcome_of(error.code, error.message)
         except (SMTPException, OSError, ValueError) as error:
             self._drop()

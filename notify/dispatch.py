@@ -1,0 +1,214 @@
+"""From the outbox to the smarthost: claim, look at the suppressions, compose, send, settle.
+
+Takes: due outbox rows, lent for a short lease that is extended while a dialogue lasts.  Gives: each row as sent, due
+later, failed or suppressed.  Fails: a row that cannot be composed fails alone, with its reason; a database that is away
+is waited for. A crash after the smarthost's 250 sends a second copy with the same Message-ID, never a lost mail.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event, Thread
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+from models.db import is_lost_race, is_outage, reading, retrying, transaction
+from models.failpoint import failpoint
+from models.mail_views import find_mail_rows
+from models.outbox import (
+    Claimed,
+    claim_due,
+    extend_lease,
+    find_suppression,
+    mark_deferred,
+    mark_failed,
+    mark_sent,
+    mark_suppressed,
+    next_due,
+)
+from notify.backoff import next_attempt
+from notify.compose import Composed, Unfit, compose
+from notify.mails import Letterhead, outgoing
+from notify.render import Renderer
+from notify.smarthost import Deferred, Failed, Outcome, Sent, Smarthost
+
+# Few at once, so that a slow smarthost holds up an acknowledgement by a handful of digests at most (fault F22).
+MOST_AT_ONCE = 5
+LEASE = timedelta(minutes=2)  # after a crash the rows are due again this soon
+LONGEST_PAUSE = 30.0  # seconds between two looks while the smarthost is unreachable
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """What dispatching needs; made by postdesk/wiring.py."""
+
+    engine: sa.Engine
+    smarthost: Smarthost
+    letterhead: Letterhead
+    renderer: Renderer
+    now: Callable[[], datetime]  # the desk's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What one look at the outbox did."""
+
+    settled: int = 0
+    unreachable: bool = False  # the smarthost: another look at once would be in vain
+
+
+def run(desk: Dispatch, worker: str, stop: Event, *, until_idle: bool = False, poll: float = 0.2) -> int:
+    """Send what is due, as `worker`, until `stop` is set (or nothing is due). The number of rows settled."""
+    settled, pause = 0, poll
+    try:
+        while not stop.is_set():
+            done = _round_in_any_weather(desk, worker)
+            settled += done.settled
+            if until_idle and (done.unreachable or not done.settled):
+                break
+            if done.unreachable:
+                pause = min(max(pause * 2, 1.0), LONGEST_PAUSE)
+                stop.wait(pause)
+            else:
+                pause = poll
+                if not done.settled:
+                    stop.wait(poll)
+    finally:
+        desk.smarthost.close()
+    return settled
+
+
+def _round_in_any_weather(desk: Dispatch, worker: str) -> Round:
+    try:
+        return run_once(desk, worker)
+    except (SQLAlchemyError, OSError) as error:
+        if not (is_outage(error) or is_lost_race(error)):
+            raise
+        log.error("database away", error=str(error))
+        return Round(unreachable=True)
+
+
+def run_once(desk: Dispatch, worker: str) -> Round:
+    """Claim a handful of due rows and bring each to an end."""
+    with reading(desk.engine) as session:  # an idle look takes no writer's place
+        due = next_due(session)
+    if due is None or due > desk.now():
+        return Round()
+    claims = retrying(lambda: _claim(desk, worker))
+    failpoint("dispatch.after-claim")
+    unreachable: Deferred | None = None
+    settled = 0
+    with _lease(desk, claims) as lost:
+        for claimed in claims:
+            if claimed.id in lost:
+                log.warning("lease lost", outbox=claimed.id)
+                continue
+            outcome, message_id = (unreachable, None) if unreachable else _send(desk, claimed)
+            if isinstance(outcome, Deferred) and outcome.unreachable:
+                unreachable = outcome  # the rest would fare alike: it waits too, without a dialogue each
+            _settle(desk, claimed, outcome, message_id)
+            settled += 1
+    return Round(settled=settled, unreachable=unreachable is not None)
+
+
+def _claim(desk: Dispatch, worker: str) -> list[Claimed]:
+    with transaction(desk.engine) as session:
+        return claim_due(session, worker, desk.now(), limit=MOST_AT_ONCE, lease=LEASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Suppressed:
+    reason: str
+
+
+def _send(desk: Dispatch, claimed: Claimed) -> tuple[Outcome | _Suppressed, str | None]:
+    """What came of one row, and the Message-ID that it carried."""
+    composed = _compose(desk, claimed)
+    if isinstance(composed, _Suppressed):
+        return composed, None
+    if isinstance(composed, Unfit):
+        log.error("mail cannot be composed", outbox=claimed.id, mail=claimed.mail, reason=composed.reason)
+        return Failed(reply=f"not composed: {composed.reason}"), None
+    for note in composed.notes:
+        log.error("mail fell back", outbox=claimed.id, mail=claimed.mail, note=note)
+    failpoint("dispatch.before-send")
+    outcome = desk.smarthost.send(composed)
+    failpoint("dispatch.before-mark")
+    return outcome, composed.message_id
+
+
+def _compose(desk: Dispatch, claimed: Claimed) -> Composed | Unfit | _Suppressed:
+    with reading(desk.engine) as session:
+        suppressed = find_suppression(session, claimed.recipient)
+        if suppressed:
+            return _Suppressed(reason=f"its address is suppressed: {suppressed}")
+        rows = find_mail_rows(session, claimed)
+    try:
+        mail = outgoing(rows, desk.letterhead)
+        return mail if isinstance(mail, Unfit) else compose(mail, desk.renderer)
+    except Exception as error:  # a row that makes our code fail must not hold up those behind it (threat M9)
+        log.exception("composing failed", outbox=claimed.id)
+        return Unfit(reason=f"{type(error).__name__}: {error}")
+
+
+def _settle(desk: Dispatch, claimed: Claimed, outcome: Outcome | _Suppressed, message_id: str | None) -> None:
+    def settle() -> tuple[bool, str]:
+        with transaction(desk.engine) as session:
+            return _mark(session, claimed, outcome, message_id, desk.now())
+
+    kept, became = retrying(settle)
+    reply = outcome.reason if isinstance(outcome, _Suppressed) else outcome.reply
+    tell = log.warning if became in ("failed", "suppressed") else log.info
+    tell("dispatched", outbox=claimed.id, mail=claimed.mail, became=became, reply=reply, attempts=claimed.attempts)
+    if not kept:
+        log.warning("settled by another worker", outbox=claimed.id)
+    failpoint("dispatch.after-mark")
+
+
+def _mark(
+    session: Session, claimed: Claimed, outcome: Outcome | _Suppressed, message_id: str | None, now: datetime
+) -> tuple[bool, str]:
+    match outcome:
+        case Sent(reply=reply):
+            return mark_sent(session, claimed, now, message_id=message_id or "", reply=reply), "sent"
+        case _Suppressed(reason=reason):
+            return mark_suppressed(session, claimed, why=reason), "suppressed"
+        case Failed(reply=reply):
+            return mark_failed(session, claimed, message_id=message_id, reply=reply), "failed"
+        case Deferred(reply=reply):
+            at = next_attempt(attempts=claimed.attempts, since=claimed.created, now=now, jitter=random.random())
+            if at is None:
+                return mark_failed(session, claimed, message_id=message_id, reply=f"given up: {reply}"), "failed"
+            return mark_deferred(session, claimed, at, message_id=message_id, reply=reply), "deferred"
+
+
+@contextmanager
+def _lease(desk: Dispatch, claims: Sequence[Claimed]) -> Iterator[set[int]]:
+    """Extends the leases of `claims` while the block runs; gives the ids of those that another worker took."""
+    lost: set[int] = set()
+    ended = Event()
+
+    def extend() -> None:
+        while not ended.wait(LEASE.total_seconds() / 3):
+            try:
+                with transaction(desk.engine) as session:
+                    kept = {c.id for c in claims if extend_lease(session, c, desk.now(), lease=LEASE)}
+            except SQLAlchemyError as error:  # the next turn comes before the lease ends
+                log.warning("lease not extended", error=str(error))
+                continue
+            lost.update(c.id for c in claims if c.id not in kept)
+
+    keeper = Thread(target=extend, name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield lost
+    finally:
+        ended.set()
+        keeper.join()

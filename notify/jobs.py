@@ -1,0 +1,76 @@
+"""The scheduled jobs: what falls due, how often, and the function that does it.
+
+Takes: a session in a transaction of its own, and the desk's time.  Gives: how much was done.  A job only writes rows:
+what it wants to send, it enqueues. Its (name, period) row and its work stand in one transaction: both or neither, so
+any number of schedulers may try.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+import structlog
+from sqlmodel import Session
+
+from models.db import retrying, transaction
+from models.held import expire_due
+from models.job_run import begin_once, forget_before
+
+KEEP_RUNS = timedelta(days=400)  # longer than any job's period: a yearly one is still done once
+_AT_ONCE = 100
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    name: str
+    every: timedelta  # periods are counted from midnight UTC, 1970-01-01
+    work: Callable[[Session, datetime], int]
+
+    def period(self, now: datetime) -> str:
+        """The name of the period that `now` lies in: its beginning, RFC 3339."""
+        start = datetime(1970, 1, 1, tzinfo=UTC)
+        return (start + (now - start) // self.every * self.every).isoformat()
+
+
+def _expire_held(session: Session, now: datetime) -> int:
+    """Mails that were held until now are discarded; the raw mail and the ledger row stay."""
+    done = 0
+    while expired := len(expire_due(session, now, limit=_AT_ONCE)):
+        done += expired
+    return done
+
+
+def _forget_job_runs(session: Session, now: datetime) -> int:
+    return forget_before(session, now - KEEP_RUNS)
+
+
+JOBS: tuple[Job, ...] = (
+    Job(name="expire-held", every=timedelta(minutes=5), work=_expire_held),
+    Job(name="forget-job-runs", every=timedelta(days=1), work=_forget_job_runs),
+)
+
+
+def run_due(engine: sa.Engine, now: datetime, jobs: tuple[Job, ...] = JOBS) -> dict[str, int]:
+    """Do every job whose period has not been done; {name: how much} of those that were done now.
+
+    A job that fails is logged and tried at the next tick; it keeps no other from its work.
+    """
+    done = {}
+    for job in jobs:
+        try:
+            amount = retrying(lambda job=job: _run(engine, job, now))  # type: ignore[misc]
+        except Exception:
+            log.exception("job failed", job=job.name)
+            continue
+        if amount is not None:
+            done[job.name] = amount
+            log.info("job done", job=job.name, period=job.period(now), amount=amount)
+    return done
+
+
+def _run(engine: sa.Engine, job: Job, now: datetime) -> int | None:
+    with transaction(engine) as session:
+        return job.work(session, now) if begin_once(session, job.name, job.period(now), now) else None
