@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from models.columns import storable
 from models.customer import (
     CONTACT,
     CONTACT_ADDRESS,
@@ -38,7 +39,7 @@ from models.inbound import LEDGER
 from models.names import parent_domains
 from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
 from models.staff import AGENT
-from models.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET, anchor_key
+from models.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET, address_key, anchor_key
 from models.vocabulary import Belief, MailName, SeatState
 
 COUNT_CAP = 1000  # a count of this much means "too many"
@@ -119,9 +120,12 @@ class _Finder:
         self._connection = connection
         self._clues = clues
         self._now = now
+        self._author = address_key(clues.author) if clues.author else None
 
     def _all(self, statement: sa.Select[Any] | sa.CompoundSelect[Any], **values: object) -> Sequence[sa.Row[Any]]:
-        return self._connection.execute(statement, values).all()
+        """The rows. Texts come from mails: what a database refuses is taken out, as it was when they were written."""
+        clean = {name: _storable(value) for name, value in values.items()}
+        return self._connection.execute(statement, clean).all()
 
     def first_copy(self) -> sa.Row[Any] | None:
         if not self._clues.content_key:
@@ -133,7 +137,7 @@ class _Finder:
         return bool(id and self._all(_MESSAGE_ID, id=anchor_key(id), spool_id=self._clues.spool_id))
 
     def is_suppressed(self) -> bool:
-        return bool(self._clues.author and self._all(_SUPPRESSED, author=self._clues.author))
+        return bool(self._author and self._all(_SUPPRESSED, author=self._author))
 
     def agents(self) -> list[tuple[AgentFact, bool]]:
         return [
@@ -179,7 +183,7 @@ class _Finder:
         """The registered domains of the author and those of the Cc, label-exact (threat T08), longest first."""
         cc = [parent_domains(address.rpartition("@")[2]) for address in self._clues.cc]
         wanted = {*self._clues.author_domains, *(name for names in cc for name in names)}
-        rows = self._all(_DOMAINS, domains=sorted(wanted)) if wanted else ()
+        rows = self._all(_DOMAINS, domains=tuple(sorted(wanted))) if wanted else ()
         known = {
             row.domain: DomainFact(domain=row.domain, customer=row.customer, subdomains=row.subdomains) for row in rows
         }
@@ -247,7 +251,7 @@ class _Finder:
         )
 
     def counts(self, tickets: set[int], *, is_unknown: bool) -> SentCounts:
-        author = self._clues.author
+        author = self._author
         if author is None:
             return SentCounts(same_words_last_month=self._same_words())
         day, hour = self._now - timedelta(days=1), self._now - timedelta(hours=1)
@@ -293,6 +297,12 @@ def _ticket_fact(row: sa.Row[Any], participants: Sequence[ParticipantFact]) -> T
         merged_into=row.merged_into,
         subject=row.subject,
     )
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return storable(value)
+    return [_storable(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _among(column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:

@@ -9,7 +9,7 @@ from sqlmodel import Field, Session, SQLModel
 
 from models.columns import Json, insert_new, storable, table_of, upsert, words
 from models.decision import Notice
-from models.ticket import join_ticket
+from models.ticket import address_key, join_ticket
 from models.vocabulary import MailName, OutboxStatus, SuppressionReason
 
 _REPLY_KEPT = 2000  # characters of a server's reply
@@ -124,7 +124,7 @@ def enqueue(
             "key": storable(notice.key),
             "mail": notice.mail,
             "recipient": storable(notice.recipient),
-            "recipient_key": storable(notice.recipient.lower()),
+            "recipient_key": address_key(notice.recipient),
             "ticket": ticket,
             "article": article,
             "participant": _participant(session, notice, ticket),
@@ -259,7 +259,7 @@ def next_due(session: Session) -> datetime | None:
 
 def find_suppression(session: Session, address: str) -> SuppressionReason | None:
     """Why this address gets no mail; None = it may."""
-    statement = sa.select(SUPPRESSION.c.reason).where(SUPPRESSION.c.address == address.lower())
+    statement = sa.select(SUPPRESSION.c.reason).where(SUPPRESSION.c.address == address_key(address))
     return session.connection().execute(statement).scalar()
 
 
@@ -268,22 +268,22 @@ def suppress(
 ) -> None:
     """No more mail to this address. The first reason stays."""
     connection = session.connection()
-    row = {"address": storable(address.lower()), "reason": reason, "since": now, "outbox": outbox}
+    row = {"address": address_key(address), "reason": reason, "since": now, "outbox": outbox}
     connection.execute(insert_new(SUPPRESSION, connection.dialect.name), row)
 
 
 def unsuppress(session: Session, address: str) -> bool:
     """The address is alive again: its bounces are forgotten too. False where it was not suppressed."""
     connection = session.connection()
-    connection.execute(sa.delete(RECIPIENT_HEALTH).where(RECIPIENT_HEALTH.c.address == address.lower()))
-    found = sa.delete(SUPPRESSION).where(SUPPRESSION.c.address == address.lower()).returning(SUPPRESSION.c.address)
+    connection.execute(sa.delete(RECIPIENT_HEALTH).where(RECIPIENT_HEALTH.c.address == address_key(address)))
+    found = sa.delete(SUPPRESSION).where(SUPPRESSION.c.address == address_key(address)).returning(SUPPRESSION.c.address)
     return connection.execute(found).first() is not None
 
 
 def count_hard_bounce(session: Session, address: str, status: str | None, now: datetime) -> None:
     """One permanent failure more of this address (RFC 3463 class 5)."""
     connection = session.connection()
-    row = {"address": storable(address.lower()), "hard_bounces": 1, "last_bounce": now, "last_status": status}
+    row = {"address": address_key(address), "hard_bounces": 1, "last_bounce": now, "last_status": status}
     statement = upsert(RECIPIENT_HEALTH, connection.dialect.name).on_conflict_do_update(
         index_elements=["address"],
         set_={

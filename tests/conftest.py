@@ -72,7 +72,7 @@ def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: P
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"t{uuid4().hex}"
-    server.sql(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('postgres_template')}")
+    server.sql(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('postgres_template')} STRATEGY FILE_COPY")
     yield server.url(name)
     server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

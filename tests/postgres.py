@@ -64,7 +64,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server on its data and wait until it answers."""
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = [self._binaries() / "postgres", "-D", self.data, "-k", self.folder, *options]
+        command: list[str | Path] = [self._binaries() / "postgres", "-D", self.data, "-k", self.folder, *options]
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 command, stdout=log, stderr=log, user=self._user, cwd=self.folder, preexec_fn=_end_with_parent
