@@ -20,7 +20,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import css_inline
-from babel.dates import format_skeleton
+from babel.dates import format_date, format_time
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -255,10 +255,9 @@ def _known_zone(name: str) -> str:
 @pass_context
 def _datetime(context: Context, value: datetime) -> str:
     """24 Nov 2026, 10:12, by CLDR in the person's language and zone."""
-    language = context["language"]
-    return str(
-        format_skeleton("yMMMdHm", value, tzinfo=ZoneInfo(context["zone"]), locale=_LOCALES.get(language, language))
-    )
+    locale = _LOCALES.get(context["language"], context["language"])
+    local = value.astimezone(ZoneInfo(context["zone"]))
+    return f"{format_date(local, 'medium', locale=locale)}, {format_time(local, 'short', locale=locale)}"
 
 
 @pass_context
