@@ -22,7 +22,7 @@ from ingest.params import read_params
 from ingest.scan import Defect, Field
 from models.mail import Mailbox
 from models.vocabulary import AuthorVerdict
-from rules.author import canonical_address, read_author
+from rules.author import plain_address, read_author
 from rules.loop import AUTO_HEADERS
 
 logging.getLogger("mailparser").setLevel(logging.CRITICAL)  # it logs what senders wrote; we have `defects` for that
@@ -158,7 +158,7 @@ def _mailboxes(addresses: object) -> tuple[Mailbox, ...]:
         if "@" not in address:
             continue
         local, _, domain = address.rpartition("@")
-        known = canonical_address(address) or f"{local}@{domain.lower()}"
+        known = plain_address(address) or f"{local}@{domain.lower()}"
         found.append(Mailbox(address=clean_line(known), name=clean_line(decode_words(name))[:_NAME_CAP]))
     return tuple(found)
 

@@ -8,9 +8,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-import idna
-
 from models.mail import Mailbox
+from models.names import canonical_domain
 from models.vocabulary import AuthorVerdict
 
 _FIELD_CAP = 4096  # characters of a From field; longer ones are ambiguous
@@ -40,14 +39,14 @@ def read_author(fields: Sequence[str], second_reading: Sequence[str] | None = No
     if author is None:
         return AuthorVerdict.AMBIGUOUS, None, claims
     if second_reading is not None:
-        others = {canonical_address(one) for one in second_reading if "@" in one}
+        others = {plain_address(one) for one in second_reading if "@" in one}
         if others != {author.address}:
             return AuthorVerdict.AMBIGUOUS, None, claims
     return AuthorVerdict.ONE, author, claims
 
 
-def canonical_address(address: str) -> str | None:
-    """The address as it is compared: domain as lower-case A-labels, needless quotes off the local part.
+def plain_address(address: str) -> str | None:
+    """An addr-spec in one spelling: domain as lower-case A-labels, needless quotes off the local part.
 
     None where the address is not an addr-spec of RFC 5322 §3.4.1 (no comments, no obsolete forms), or where another
     reader could see another address in it. The case of the local part is kept (RFC 5321 §2.4).
@@ -65,25 +64,20 @@ def canonical_address(address: str) -> str | None:
             return None
     elif not _DOT_ATOM.fullmatch(local):
         return None
-    known = _canonical_domain(domain)
+    known = _plain_domain(domain)
     return f"{local}@{known}" if known else None
 
 
-def _canonical_domain(domain: str) -> str | None:
+def _plain_domain(domain: str) -> str | None:
+    """models/names.py decides on everything but plain letters, where single labels and underscores are let through:
+    they are nobody's registered domain, but they name an author all the same.
+    """
+    lower = domain.lower()
     if _LITERAL.fullmatch(domain):
         return domain
-    lower = domain.lower()
-    labels = lower.split(".")
     if lower.isascii() and "xn--" not in lower:
-        return lower if all(_ASCII_LABEL.fullmatch(label) for label in labels) else None
-    try:
-        # Full-width letters, ideographic dots and zero-width marks are mapped away by UTS 46. A border that does not
-        # map them authenticates another name, so only what maps to itself is a domain here.
-        if idna.uts46_remap(lower, std3_rules=True, transitional=False) != unicodedata.normalize("NFC", lower):
-            return None
-        return idna.encode(lower, uts46=False).decode("ascii")
-    except (idna.IDNAError, UnicodeError, ValueError, IndexError):
-        return None
+        return lower if all(_ASCII_LABEL.fullmatch(label) for label in lower.split(".")) else None
+    return canonical_domain(domain)
 
 
 def _has_hidden(text: str) -> bool:
@@ -105,7 +99,7 @@ def _only_mailbox(value: str) -> Mailbox | None:
         return None
     if angles:
         # RFC 5322 §4.4 allows blanks and comments around the @.
-        address = canonical_address(re.sub(r"[ \t]*@[ \t]*", "@", angles[0].strip(" \t")))
+        address = plain_address(re.sub(r"[ \t]*@[ \t]*", "@", angles[0].strip(" \t")))
         before, _, after = outside.partition("<>")
         if after.strip(" \t,;") or ";" in before or ":" in before:
             return None
@@ -114,13 +108,13 @@ def _only_mailbox(value: str) -> Mailbox | None:
         spec, _, rest = outside.strip(" \t").rstrip(",; \t").partition(" ")
         if rest:
             return None
-        address = canonical_address(_restore(spec, quoted))
+        address = plain_address(_restore(spec, quoted))
         name = " ".join(comments)
     if address is None:
         return None
     # Another address outside quotes is one that a simpler reader may take for the author.
     for seen in (*_LOOKS_LIKE.findall(name), *(hit for one in comments for hit in _LOOKS_LIKE.findall(one))):
-        if canonical_address(seen) != address and canonical_address(seen.strip(".'")) != address:
+        if plain_address(seen) != address and plain_address(seen.strip(".'")) != address:
             return None
     if "@" in _LOOKS_LIKE.sub("", name):
         return None
