@@ -21,18 +21,6 @@ DESK_VALUE = table_of(DeskValue)
 _CLOCK = "clock"
 
 
-def read_value(session: Session, key: str) -> Any:
-    """The value of `key`; None where there is none."""
-    return session.execute(sa.select(DESK_VALUE.c.value).where(DESK_VALUE.c.key == key)).scalar_one_or_none()
-
-
-def write_value(session: Session, key: str, value: Any) -> None:
-    """Set `key` to a JSON value."""
-    changed = session.execute(sa.update(DESK_VALUE).where(DESK_VALUE.c.key == key).values(value=value))
-    if not changed.rowcount:  # type: ignore[attr-defined]
-        session.execute(sa.insert(DESK_VALUE).values(key=key, value=value))
-
-
 def find_value(session: Session, key: str) -> dict[str, Any] | None:
     """The value under this key."""
     statement = sa.select(DESK_VALUE.c.value).where(DESK_VALUE.c.key == key)

@@ -51,31 +51,34 @@ for module in (demo, setup, running, customers, tickets, ledger, outbox, held, s
 
 def main() -> None:
     """The script `postdesk`."""
-    from postdesk.settings import SettingsError
+    from models.errors import PostdeskError, Refused
 
     try:
         app()
-    except SettingsError as error:
-        sys.exit(_status_2(str(error)))
+    except Refused as refusal:
+        sys.exit(_told(str(refusal), 1))
+    except PostdeskError as error:
+        sys.exit(_told(str(error), 2))
     except BrokenPipeError:
         sys.stderr.close()  # a reader such as `head` has seen enough
         sys.exit(0)
     except Exception as error:
         if not _is_database(error):
             raise
-        sys.exit(_status_2(f"the database does not answer as it should: {_first_line(error)}\n{DATABASE_HINT}"))
+        sys.exit(_told(f"the database does not answer as it should: {_first_line(error)}\n{DATABASE_HINT}", 2))
 
 
 DATABASE_HINT = "check `database` in postdesk.toml, and run `postdesk migrate` if it is new or was upgraded"
 
 
-def _status_2(text: str) -> int:
+def _told(text: str, status: int) -> int:
     print(text, file=sys.stderr)
-    return 2
+    return status
 
 
 def _is_database(error: Exception) -> bool:
-    return any(kind.__module__.startswith("sqlalchemy.") for kind in type(error).__mro__)
+    """Told by name: importing SQLAlchemy would cost every command its start."""
+    return any(f"{kind.__module__}.{kind.__name__}" == "sqlalchemy.exc.DBAPIError" for kind in type(error).__mro__)
 
 
 def _first_line(error: Exception) -> str:

@@ -40,9 +40,10 @@ def make_keys(settings: Settings) -> None:
         return
     text = (
         "# Signing keys of reply addresses, return paths and links. Secret. The first one signs, all are accepted:\n"
-        "# to change keys put a new one first (b, c, …) and keep the old one for a year.\n[signing]\n"
+        "# to change keys put a new one first (b, c and so on) and keep the old one for a year.\n[signing]\n"
     )
-    _write_private(settings.keys, f'{text}a = "{base64.b32encode(secrets.token_bytes(KEY_OCTETS)).decode().rstrip("=")}"\n')
+    key = base64.b32encode(secrets.token_bytes(KEY_OCTETS)).decode().rstrip("=")
+    _write_private(settings.keys, f'{text}a = "{key}"\n')
 
 
 def read_keys(path: Path) -> Keys:
@@ -54,11 +55,15 @@ def read_keys(path: Path) -> Keys:
     except FileNotFoundError:
         raise SettingsError(f"{path}: there is no such file; `postdesk init` makes it, a backup has it") from None
     except PermissionError:
-        raise SettingsError(f"{path}: may not be read by this user; it belongs to the user that runs the desk") from None
+        raise SettingsError(
+            f"{path}: may not be read by this user; it belongs to the user that runs the desk"
+        ) from None
     except PostdeskError as error:
         raise SettingsError(f"{path}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
-        raise SettingsError(f'{path}: is no key file; it needs a table [signing] with lines such as a = "BASE32"') from None
+        raise SettingsError(
+            f'{path}: is no key file; it needs a table [signing] with lines such as a = "BASE32"'
+        ) from None
 
 
 def throwaway_keys() -> Keys:

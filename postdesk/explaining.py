@@ -4,7 +4,6 @@ Takes: paths of raw mails and how to look facts up (not at all, or in a database
 Gives: one object a mail, in order.  Fails: never because of a mail.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ingest.killable import Limits, each_killable
-from models.decision import Clues, Decision, Facts
-from models.mail import AttachmentRef, Envelope, ParsedMail, SpooledMail
-from models.vocabulary import Belief, Reason, Source
+import sqlalchemy as sa
 
-BLOCK = 1 << 20
+from ingest.killable import Limits, each_killable
+from ingest.parse import HashOnly, parse
+from ingest.rawfile import spooled_from
+from models.db import reading
+from models.decision import Clues, Decision, Facts
+from models.facts import gather
+from models.mail import AttachmentRef, ParsedMail, SpooledMail
+from models.vocabulary import Belief, Reason
+from rules.clues import look_for
+from rules.decide import decide
+from rules.fields import read_fields
+from rules.policy import Policy
+from rules.tokens import Keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,25 @@ class Explainer:
     decide: Callable[[ParsedMail, Facts], Decision]
     fields: Callable[[ParsedMail], dict[str, str | None]]
     commands: Callable[[ParsedMail], list[str]]
+
+
+def explainer_of(policy: Policy, keys: Keys, now: datetime, engine: sa.Engine | None = None) -> Explainer:
+    """The stages of the pipeline, looking facts up in `engine` (read only) or nowhere, and recording nothing."""
+
+    def facts(clues: Clues) -> Facts:
+        if engine is None:
+            return Facts(clues=clues)
+        with reading(engine) as session:
+            return gather(session, clues, now)
+
+    return Explainer(
+        read=lambda spooled: parse(spooled, HashOnly()),
+        look_for=lambda mail: look_for(mail, policy, keys),
+        gather=facts,
+        decide=lambda mail, found: decide(mail, found, policy, now),
+        fields=lambda mail: asdict(read_fields(mail.text)),
+        commands=lambda mail: [],
+    )
 
 
 def explain_all(files: Sequence[RawFile], explainer: Explainer, limits: Limits) -> Iterator[dict[str, Any]]:
@@ -71,18 +98,6 @@ def explain(file: RawFile, explainer: Explainer) -> dict[str, Any]:
         "decision": _decision(decision),
         "trace": list(decision.trace),
     }
-
-
-def spooled_from(path: Path) -> SpooledMail:
-    """A file as if it lay in the spool; nothing of its SMTP dialogue is known. Raises OSError."""
-    digest = hashlib.sha256()
-    size = 0
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-            size += len(block)
-    envelope = Envelope(reverse_path="", forward_paths=(), source=Source.ARCHIVE, received_at=datetime.now(UTC))
-    return SpooledMail(id="0" * 26, path=path, offset=0, size=size, sha256=digest.hexdigest(), envelope=envelope)
 
 
 def _header(mail: ParsedMail) -> dict[str, Any]:

@@ -4,7 +4,11 @@ Takes: a wired `Desk` and an event that ends the role.  Gives: nothing; it retur
 Fails: by ending; the supervisor starts it again.
 """
 
+import asyncio
+import os
+import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
@@ -32,7 +36,25 @@ def listen(desk: "Desk", stop: Event) -> None:
     """Take mail on every listener of the settings."""
     from ingest.smtp import serve
 
-    serve(desk.listeners(), desk.spool, stop)
+    async def until_stopped() -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        threading.Thread(
+            target=lambda: (stop.wait(), loop.call_soon_threadsafe(ended.set)), daemon=True, name="stop"
+        ).start()
+        await serve(
+            desk.listeners(),
+            desk.spool,
+            desk.accepts,
+            desk.limits(),
+            ended,
+            log,
+            hostname=desk.settings.hostname,
+            domains=(desk.settings.vendor_domain,),
+            announce=lambda bound: log.info("listening", on=[f"{host}:{port}" for host, port in bound]),
+        )
+
+    asyncio.run(until_stopped())
 
 
 def pipeline(desk: "Desk", stop: Event) -> None:
@@ -52,12 +74,43 @@ def pipeline(desk: "Desk", stop: Event) -> None:
 
 def dispatch(desk: "Desk", stop: Event) -> None:
     """Send what is due in the outbox."""
-    raise NotImplementedError
+    from notify.dispatch import run
+    from notify.selfcheck import check_python
+
+    for finding in check_python():
+        log.warning("python", finding=finding)
+    run(desk.dispatch(), worker_name(), stop, poll=desk.settings.poll_seconds)
 
 
 def schedule(desk: "Desk", stop: Event) -> None:
-    """Enqueue what falls due by the desk's clock."""
-    raise NotImplementedError
+    """Do the jobs that fall due by the desk's clock, and sweep the spool."""
+    from notify.scheduler import run
+
+    desk.spool.sweep()
+    run(desk.engine, desk.now, stop)
 
 
 ROLES = {"listen": listen, "pipeline": pipeline, "dispatch": dispatch, "schedule": schedule}
+
+
+def worker_name() -> str:
+    """Names this process among all that dispatch, on any machine."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def work_until_idle(desk: "Desk") -> dict[str, int]:
+    """Do the due work of every role once, in order, until nothing is due; how much was done of each."""
+    from ingest.pipeline import run as deliver
+    from ingest.poison import hold_shunted
+    from notify.dispatch import run as send
+    from notify.jobs import run_due
+
+    never = Event()
+    recover_all(desk.spool)
+    waiting = desk.spool.counts().new
+    with slot(desk.spool) as name:
+        deliver(desk.pipeline(), name, never, until_idle=True)
+    hold_shunted(desk.spool, desk.engine, desk.now)
+    jobs = run_due(desk.engine, desk.now())
+    sent = send(desk.dispatch(), worker_name(), never, until_idle=True)
+    return {"delivered": waiting - desk.spool.counts().new, "jobs": len(jobs), "dispatched": sent}

@@ -67,7 +67,7 @@ def _database_url(value: str) -> str:
 
 
 def _smarthost_url(value: str) -> str:
-    if not re.match(r"(smtps?://[^/\s]+/?|maildir:.+)$", value):
+    if not re.match(r"((smtps?|smtp\+starttls)://[^/?\s]+/?(\?tls=off)?|maildir:.+)$", value):
         raise ValueError("write smtp://host:25, smtp://user:password@host:587, smtps://host:465 or maildir:FOLDER")
     return value
 
@@ -87,10 +87,10 @@ class Settings(BaseSettings):
         description="Domain of the desk's own addresses.", examples=["nordvik.test"]
     )
     vendor_name: str = Field("", description="Name in mails and on pages; empty: the vendor's domain.")
-    support_address: Address = Field("", description="Mail here becomes tickets; empty: support@ the vendor's domain.")
-    access_address: Address = Field("", description="Access is requested here; empty: access@ the vendor's domain.")
-    licence_address: Address = Field("", description="Licences are requested here; empty: licence@ the vendor's domain.")
-    return_address: Address = Field("", description="Bounces come back here; empty: bounce@ the vendor's domain.")
+    support_address: Address = Field("", description="Mail here becomes tickets; empty: support@ that domain.")
+    access_address: Address = Field("", description="Access is requested here; empty: access@ that domain.")
+    licence_address: Address = Field("", description="Licences are requested here; empty: licence@ that domain.")
+    return_address: Address = Field("", description="Bounces come back here; empty: bounce@ that domain.")
     subject_prefix: str = Field("PD", pattern="^[A-Za-z]{1,8}$", description="Mark in subjects: PD gives [PD-1042].")
     language: str = Field("en", pattern="^[a-z]{2}$", description="The vendor's language, where nothing else says one.")
     languages: Words = Field(("en", "es", "sv"), description="Languages that mails may leave in.")
@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     max_message_size: int = Field(
         25 * 1024 * 1024, ge=64 * 1024, le=1024**3, description="Octets of the largest mail that is taken."
     )
+    connections_per_address: int = Field(50, ge=1, le=1000, description="SMTP connections of one client at a time.")
     http_listen: Annotated[str, AfterValidator(_host_and_port)] = Field(
         "127.0.0.1:8800", description="HOST:PORT of the portal."
     )
@@ -134,11 +135,14 @@ class Settings(BaseSettings):
 
     # the way out
     smarthost: Annotated[str, AfterValidator(_smarthost_url)] = Field(
-        "smtp://127.0.0.1:25", description="Where outgoing mail is handed over: smtp, smtps or maildir URL."
+        "smtp://127.0.0.1:25",
+        description="Where outgoing mail goes: smtp:// (with STARTTLS), smtps:// or maildir:FOLDER.",
     )
     dkim_selector: str = Field("", description="DKIM selector; empty: outgoing mail is not signed here.")
     dkim_key: Path | None = Field(None, description="DKIM private key (PEM).")
     dkim_domain: str = Field("", description="DKIM domain (d=); empty: the vendor's domain.")
+
+    templates: Path | None = Field(None, description="Folder of templates that are used before the built-in ones.")
 
     # how much of the machine
     workers: int = Field(2, ge=1, le=64, description="Pipeline worker processes.")
@@ -237,13 +241,13 @@ def _toml(value: object) -> str:
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """The same with every path made absolute, so that a role may stand in any folder."""
     update: dict[str, object] = {}
-    for key in ("spool", "keys", "tls_certificate", "tls_key", "dkim_key"):
+    for key in ("spool", "keys", "tls_certificate", "tls_key", "dkim_key", "templates"):
         value = getattr(settings, key)
         update[key] = folder / value if value is not None else None
     if settings.database.startswith("sqlite:///") and not settings.database.startswith("sqlite:////"):
         update["database"] = f"sqlite:///{folder / settings.database.removeprefix('sqlite:///')}"
-    if "://" not in settings.blobs:
-        update["blobs"] = str(folder / settings.blobs)
+    if "://" not in settings.blobs and settings.blobs != "memory:":
+        update["blobs"] = (folder / settings.blobs).as_uri()
     if settings.smarthost.startswith("maildir:"):
         update["smarthost"] = f"maildir:{folder / settings.smarthost.removeprefix('maildir:')}"
     return settings.model_copy(update=update)
@@ -261,8 +265,8 @@ def as_toml(values: dict[str, object]) -> str:
 def as_page() -> str:
     """docs/settings.md: `python -m postdesk.settings > docs/settings.md` writes it anew, a test compares."""
     head = (
-        "# Settings\n\nIn `postdesk.toml`, or in the environment as `POSTDESK_` and the name in capitals (which wins). Paths that\n"
-        "are not absolute are below the folder of the file. Lists may be written as one string with spaces.\n\n"
+        "# Settings\n\nIn `postdesk.toml`, or in the environment as `POSTDESK_` and the name in capitals (it wins).\n"
+        "Paths that are not absolute are below the folder of the file. Lists may be one string with spaces.\n\n"
         "| setting | standard | what it is |\n| --- | --- | --- |\n"
     )
     rows = (

@@ -4,20 +4,26 @@ Takes: `Settings`.  Gives: `Desk`, whose parts are made at their first use, so t
 Fails: SettingsError or PostdeskError, with what to write instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from models.names import canonical_address
 from postdesk.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    import ssl
+
     import sqlalchemy as sa
 
     from ingest.pipeline import Authenticate, Pipeline
+    from ingest.smtp import Limits, Listener
     from ingest.spool import Spool
     from models.blobs import BlobStore
+    from notify.dispatch import Dispatch
+    from notify.signing import Sign
     from rules.policy import Policy
     from rules.tokens import Keys
 
@@ -29,8 +35,11 @@ class Desk:
         self.settings = settings
         self.config = config
 
+    # -- where things are kept
+
     @cached_property
     def engine(self) -> "sa.Engine":
+        import models.tables  # noqa: F401 (a command may need a single table; its foreign keys need them all)
         from models.db import make_engine
 
         return make_engine(self.settings.database)
@@ -46,3 +55,191 @@ class Desk:
         from models.blobs import open_blobs
 
         return open_blobs(self.settings.blobs)
+
+    # -- the clock
+
+    def now(self) -> datetime:
+        """The desk's time, UTC: the system's, moved on by what `postdesk tick` added in all."""
+        from models.db import reading
+        from models.desk import clock_offset
+
+        with reading(self.engine) as session:
+            return datetime.now(UTC) + clock_offset(session)
+
+    def move_clock(self, step: timedelta) -> None:
+        """Move the desk's time on for good."""
+        from models.db import transaction
+        from models.desk import move_clock
+
+        with transaction(self.engine) as session:
+            move_clock(session, step)
+
+    # -- what the rules obey
+
+    @cached_property
+    def keys(self) -> "Keys":
+        from postdesk.desk_folder import read_keys
+
+        return read_keys(self.settings.keys)
+
+    @cached_property
+    def policy(self) -> "Policy":
+        return policy_of(self.settings)
+
+    # -- the schema
+
+    def migrate(self) -> bool:
+        """Bring the schema to that of this version; False where it was that already."""
+        from models.db import is_current, migrate
+
+        if self.settings.database.startswith("sqlite:///"):
+            Path(self.settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        if is_current(self.engine):
+            return False
+        migrate(self.engine)
+        return True
+
+    def require_ready(self) -> None:
+        """Raises SettingsError where the desk can't work: an old schema, missing keys."""
+        from models.db import is_current
+
+        if not is_current(self.engine):
+            raise SettingsError("the database has not the schema of this version; run `postdesk migrate` first")
+        _ = self.keys
+
+    # -- the ways in
+
+    def listeners(self) -> "list[Listener]":
+        """Every listener of the settings."""
+        from ingest.smtp import Listener
+
+        tls = self._tls()
+        kinds: tuple[tuple[Literal["smtp", "smtps", "lmtp"], Sequence[str]], ...] = (
+            ("smtp", self.settings.listen_smtp),
+            ("smtps", self.settings.listen_smtps),
+            ("lmtp", self.settings.listen_lmtp),
+        )
+        return [
+            Listener(host=host, port=port, kind=kind, tls=tls)
+            for kind, texts in kinds
+            for host, port in map(host_and_port, texts)
+        ]
+
+    def _tls(self) -> "ssl.SSLContext | None":
+        if self.settings.tls_certificate is None:
+            return None
+        import ssl
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.settings.tls_certificate, self.settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"tls_certificate {self.settings.tls_certificate}: can't be used: {error}") from None
+        return context
+
+    def limits(self) -> "Limits":
+        from ingest.smtp import Limits
+
+        return Limits(
+            size=self.settings.max_message_size, connections_per_address=self.settings.connections_per_address
+        )
+
+    def accepts(self, address: str) -> bool:
+        """Is it an address of ours, its tag after the + aside? Never asks the database."""
+        known = canonical_address(address)
+        return known is not None and self.policy.is_own(known)
+
+    # -- the pipeline
+
+    def pipeline(self) -> "Pipeline":
+        """The stages of one worker process; made after a fork, so that no connection is shared."""
+        from ingest.pipeline import Pipeline
+
+        return Pipeline(
+            spool=self.spool,
+            engine=self.engine,
+            blobs=self.blobs,
+            policy=self.policy,
+            keys=self.keys,
+            now=self.now,
+            authenticate=self._authenticator(),
+            cpu_seconds=self.settings.mail_cpu_seconds,
+            wall_seconds=self.settings.mail_wall_seconds,
+        )
+
+    def _authenticator(self) -> "Authenticate | None":
+        if not self.settings.authentication:
+            return None
+        from ingest.parse import FileOctets
+        from ingest.resolver import DnsResolver
+        from ingest.sender_auth import authenticate
+        from models.mail import AuthEvidence, Mailbox, SpooledMail
+
+        resolver = DnsResolver(self.settings.nameservers)
+
+        def check(spooled: SpooledMail, author: Mailbox) -> AuthEvidence:
+            with spooled.path.open("rb") as file:
+                octets = FileOctets(file, spooled.offset, spooled.size)
+                domain = author.address.rpartition("@")[2]
+                return authenticate(octets, spooled.envelope, domain, resolver, now=datetime.now(UTC))
+
+        return check
+
+    # -- the way out
+
+    def dispatch(self) -> "Dispatch":
+        """What a dispatcher needs; its smarthost serves one thread."""
+        from notify.dispatch import Dispatch
+        from notify.mails import Letterhead
+        from notify.render import Renderer
+        from notify.smarthost import open_smarthost
+
+        return Dispatch(
+            engine=self.engine,
+            smarthost=open_smarthost(self.settings.smarthost, hostname=self.settings.hostname, sign=self._signer()),
+            letterhead=Letterhead(policy=self.policy, keys=self.keys),
+            renderer=Renderer(self.settings.templates),
+            now=self.now,
+        )
+
+    def _signer(self) -> "Sign | None":
+        if self.settings.dkim_key is None:
+            return None
+        from notify.signing import signer
+
+        try:
+            key = self.settings.dkim_key.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"dkim_key {self.settings.dkim_key}: can't be read: {error.strerror}") from None
+        return signer(self.settings.dkim_domain, self.settings.dkim_selector, key)
+
+
+def policy_of(settings: Settings) -> "Policy":
+    """The policy that the settings say."""
+    from models.vocabulary import MailboxPurpose
+    from rules.policy import OwnMailbox, Policy
+
+    addresses = {
+        MailboxPurpose.SUPPORT: settings.support_address,
+        MailboxPurpose.ACCESS: settings.access_address,
+        MailboxPurpose.LICENCE: settings.licence_address,
+    }
+    return Policy(
+        mailboxes=tuple(OwnMailbox(address=address, purpose=purpose) for purpose, address in addresses.items()),
+        return_path=settings.return_address,
+        desk_domain=settings.vendor_domain,
+        vendor_name=settings.vendor_name,
+        subject_prefix=settings.subject_prefix,
+        language=settings.language,
+        languages=settings.languages,
+        zone=settings.zone,
+        authentication=settings.authentication,
+        agent_by_mail=settings.agent_by_mail,
+        held_unknown=timedelta(days=settings.held_days),
+    )
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """127.0.0.1:2525 or [::1]:2525 in parts."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -27,11 +27,11 @@ Work = Callable[[str, threading.Event], None]
 @contextmanager
 def slot(spool: Spool) -> Iterator[str]:
     """The name of the first free slot, held while the block runs; what a dead holder left there goes back first."""
-    for number in itertools.count():
-        name = f"w{number}"
-        descriptor = _lock(spool.work / f"{name}.lock")
-        if descriptor is not None:
-            break
+    name, descriptor = next(
+        (name, held)
+        for name in (f"w{number}" for number in itertools.count())
+        if (held := _lock(spool.work / f"{name}.lock")) is not None
+    )
     try:
         spool.recover(name)
         yield name

@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Option("--dir", help="Folder of the desk; made where it is missing.")] = Path("."),
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the desk; made where it is missing.")] = Path(),
     vendor_domain: Annotated[str, typer.Option(help="Domain of the desk's own addresses.")] = "",
     vendor_name: Annotated[str, typer.Option(help="Name in mails and on pages.")] = "",
     listen: Annotated[str, typer.Option(help="HOST:PORT of the SMTP listener.")] = "",
@@ -62,8 +62,7 @@ def init(
 def migrate(ctx: typer.Context) -> None:
     """Bring the database to the schema of this version; safe to run at each start."""
     desk = open_desk(ctx)
-    before, after = desk.migrate()
-    tell(f"schema {after}, as it was" if before == after else f"schema {before or 'none'} → {after}")
+    tell("the schema is that of this version now" if desk.migrate() else "the schema is that of this version already")
 
 
 def version(json_: JsonFlag = False) -> None:

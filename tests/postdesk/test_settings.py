@@ -28,7 +28,10 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('vendor_domain = "nordvik.test"\nzone = "Mars"', "write a time zone of the tz database"),
         ('vendor_domain = "nordvik.test"\ndatabase = "mysql://x"', "write sqlite:///postdesk.db or postgresql://"),
         ('vendor_domain = "nordvik.test"\nsmarthost = "relay"', "write smtp://host:25"),
-        ('vendor_domain = "nordvik.test"\nsupport_address = "s+x@nordvik.test"', "write one plain address with 1 to 23"),
+        (
+            'vendor_domain = "nordvik.test"\nsupport_address = "s+x@nordvik.test"',
+            "write one plain address with 1 to 23",
+        ),
         ('vendor_domain = "nordvik.test"\nlanguage = "fr"', 'language "fr" is not one of languages'),
         ('vendor_domain = "nordvik.test"\ntls_key = "k.pem"', "set both or none"),
         ('vendor_domain = "nordvik.test"\nlisten_smtps = ["0.0.0.0:465"]', "needs tls_certificate and tls_key"),

@@ -66,9 +66,7 @@ def test_a_dead_process_is_started_again_and_logged(supervisor: "subprocess.Pope
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_end_is_quick_and_clean(
-    supervisor: "subprocess.Popen[str]", starts: Path, number: signal.Signals
-) -> None:
+def test_the_end_is_quick_and_clean(supervisor: "subprocess.Popen[str]", starts: Path, number: signal.Signals) -> None:
     assert wait_for(lambda: len(pids(starts)) == 1)
     began = time.monotonic()
     supervisor.send_signal(number)

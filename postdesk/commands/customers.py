@@ -1,0 +1,201 @@
+"""`postdesk customer`, `contact`, `agent`: who may use the desk."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from postdesk.console import open_desk, progress, tell, wrong
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+COLUMNS = ("name", "domains", "language", "zone", "seats", "superusers")
+
+Language = Annotated[str, typer.Option(help="Language of the mails, as in es.")]
+Zone = Annotated[str, typer.Option(help="Time zone, as in Europe/Madrid.")]
+
+
+def register(app: typer.Typer) -> None:
+    customer = typer.Typer(help="Companies that have support.", no_args_is_help=True)
+    customer.command("add")(add_customer)
+    customer.command("import")(import_customers)
+    app.add_typer(customer, name="customer")
+    contact = typer.Typer(help="People of a customer.", no_args_is_help=True)
+    contact.command("add")(add_contact)
+    app.add_typer(contact, name="contact")
+    agent = typer.Typer(help="The vendor's own people.", no_args_is_help=True)
+    agent.command("add")(add_agent)
+    app.add_typer(agent, name="agent")
+
+
+def add_customer(
+    ctx: typer.Context,
+    name: str,
+    domain: Annotated[list[str] | None, typer.Option(help="Mail domain; say it again for each.")] = None,
+    language: Language = "",
+    zone: Zone = "",
+    seats: Annotated[int, typer.Option(min=0, help="How many superusers may be active.")] = 2,
+    colleagues: Annotated[str, typer.Option(help="Mail of people without a seat: hold or open.")] = "hold",
+    first_line: Annotated[str, typer.Option(help="Who answers first: vendor or the name of a partner.")] = "vendor",
+) -> None:
+    """Add a customer.
+
+    Example: postdesk customer add "Talleres Ibarra" --domain ibarra.example --language es --zone Europe/Madrid
+    """
+    from models.customer import find_partner
+    from models.db import transaction
+    from models.vocabulary import ColleaguePolicy
+
+    if colleagues not in list(ColleaguePolicy):
+        wrong(f"--colleagues is {' or '.join(ColleaguePolicy)}")
+    desk = open_desk(ctx)
+    with transaction(desk.engine) as session:
+        partner = None if first_line == "vendor" else find_partner(session, first_line)
+        if partner is None and first_line != "vendor":
+            wrong(f"--first-line {first_line}: there is no such partner; write vendor or a partner's name")
+        row: dict[str, Any] = {"name": name, "domains": domain or [], "seats": seats, "superusers": []}
+        row |= {"language": language or desk.settings.language, "zone": zone or desk.settings.zone}
+        _add(
+            session,
+            row,
+            desk.now(),
+            colleagues=ColleaguePolicy(colleagues),
+            first_line_partner=partner.id if partner else None,
+        )
+    tell(f"{name}: {' '.join(domain or []) or 'no domain yet'}")
+
+
+def import_customers(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV: name,domains,language,zone,seats,superusers")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line, change nothing.")] = False,
+) -> None:
+    """Add the customers of a CSV file, all or none; lists within a cell are separated by spaces.
+
+    Example: postdesk customer import customers.csv --dry-run
+    """
+    from models.db import transaction
+
+    desk = open_desk(ctx)
+    rows = _read(file, desk.settings.language, desk.settings.zone)
+    try:
+        with progress() as bar, transaction(desk.engine) as session:
+            for line, row in bar.track(list(enumerate(rows, start=2)), description="customers"):
+                _add_or_tell(session, row, line, file, desk.now())
+            if dry_run:
+                raise _DryRun
+    except _DryRun:
+        tell(f"{len(rows)} customers are fine; nothing was changed")
+    else:
+        tell(f"{len(rows)} customers added")
+
+
+class _DryRun(Exception):
+    """Takes the transaction back."""
+
+
+def _read(file: Path, language: str, zone: str) -> list[dict[str, Any]]:
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream, restkey="")
+        missing = {"name", "domains"} - set(reader.fieldnames or ())
+        unknown = set(reader.fieldnames or ()) - set(COLUMNS)
+        if missing or unknown:
+            wrong(f"{file}: the first line names the columns {','.join(COLUMNS)}; name and domains are needed")
+        return [
+            {
+                "name": row["name"] or "",
+                "domains": (row["domains"] or "").split(),
+                "language": (row.get("language") or "").strip() or language,
+                "zone": (row.get("zone") or "").strip() or zone,
+                "seats": (row.get("seats") or "2").strip(),
+                "superusers": (row.get("superusers") or "").split(),
+            }
+            for row in reader
+        ]
+
+
+def _add_or_tell(session: "Session", row: dict[str, Any], line: int, file: Path, now: Any) -> None:
+    from models.errors import Refused
+
+    if not str(row["seats"]).isdigit():
+        wrong(f"{file} line {line}: seats is a number, not {row['seats']!r}")
+    try:
+        _add(session, {**row, "seats": int(row["seats"])}, now)
+    except Refused as refusal:
+        wrong(f"{file} line {line}: {refusal}")
+
+
+def _add(session: "Session", row: dict[str, Any], now: Any, **more: Any) -> None:
+    """A customer with its domains and superusers."""
+    from models import customer
+
+    made = customer.add_customer(
+        session, row["name"], now, language=row["language"], zone=row["zone"], seats=row["seats"], **more
+    )
+    assert made.id is not None
+    for domain in row["domains"]:
+        customer.add_domain(session, made.id, domain)
+    for address in row["superusers"]:
+        person = customer.add_contact(session, address, now, customer=made.id)
+        assert person.id is not None
+        customer.give_seat(session, person.id, made.id, now)
+
+
+def add_contact(
+    ctx: typer.Context,
+    address: str,
+    customer: Annotated[str, typer.Option(help="Name of the customer.")],
+    name: Annotated[str, typer.Option(help="Name of the person.")] = "",
+    language: Language = "",
+    superuser: Annotated[bool, typer.Option("--superuser", help="Give one of the customer's seats.")] = False,
+) -> None:
+    """Add a person of a customer.
+
+    Example: postdesk contact add lucia@ibarra.example --customer "Talleres Ibarra" --name Lucía --superuser
+    """
+    from models import customer as customers
+    from models.db import transaction
+
+    desk = open_desk(ctx)
+    with transaction(desk.engine) as session:
+        found = customers.find_customer(session, customer)
+        if found is None or found.id is None:
+            wrong(f"--customer {customer}: there is no such customer; add it with `postdesk customer add`")
+        person = customers.add_contact(
+            session, address, desk.now(), customer=found.id, name=name, language=language or None
+        )
+        if superuser and person.id is not None:
+            customers.give_seat(session, person.id, found.id, desk.now())
+    tell(f"{address} of {customer}{', superuser' if superuser else ''}")
+
+
+def add_agent(
+    ctx: typer.Context,
+    address: str,
+    name: Annotated[str, typer.Option(help="Name of the person.")],
+    admin: Annotated[bool, typer.Option("--admin", help="May do everything.")] = False,
+    language: Language = "",
+) -> None:
+    """Add one of the vendor's people.
+
+    Example: postdesk agent add anna@nordvik.test --name "Anna Berg" --admin
+    """
+    from models import staff
+    from models.db import transaction
+
+    desk = open_desk(ctx)
+    with transaction(desk.engine) as session:
+        staff.add_agent(
+            session,
+            address,
+            name,
+            desk.now(),
+            admin=admin,
+            language=language or desk.settings.language,
+            zone=desk.settings.zone,
+        )
+    tell(f"{address} is an agent{' and admin' if admin else ''}")

@@ -1,0 +1,143 @@
+"""Is the desk fit to work? One check each for what it stands on, with what was seen and what to do about it.
+
+Takes: a `Desk`.  Gives: findings, in order.  Fails: never; what a check runs into is its finding.
+"""
+
+import shutil
+import socket
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from postdesk.wiring import Desk
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+FREE_WARN = 2 * 1024**3  # octets of free disk below which a person should look
+FREE_FAIL = 256 * 1024**2  # the listener stops taking mail at about this much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    check: str
+    verdict: str  # ok | warn | fail
+    seen: str
+    repair: str = ""  # the command or the setting that mends it
+
+
+def examine(desk: "Desk", names: Sequence[str]) -> Iterator[Finding]:
+    """Run the checks of `names`."""
+    for name in names:
+        try:
+            yield CHECKS[name](desk)
+        except Exception as error:
+            yield Finding(check=name, verdict=FAIL, seen=f"{type(error).__name__}: {error}", repair=REPAIRS[name])
+
+
+def _configuration(desk: "Desk") -> Finding:
+    mode = stat.S_IMODE(desk.settings.keys.stat().st_mode)
+    ids = sorted(desk.keys.secrets)
+    if mode & 0o077:
+        return Finding(
+            check="configuration",
+            verdict=FAIL,
+            seen=f"{desk.settings.keys} may be read by others (mode {mode:04o})",
+            repair=f"chmod 600 {desk.settings.keys}",
+        )
+    return Finding(check="configuration", verdict=OK, seen=f"{desk.config}, signing keys {', '.join(ids)}")
+
+
+def _database(desk: "Desk") -> Finding:
+    from models.db import is_current
+
+    if not is_current(desk.engine):
+        return Finding(
+            check="database", verdict=FAIL, seen="its schema is not that of this version", repair="postdesk migrate"
+        )
+    return Finding(check="database", verdict=OK, seen=f"{desk.engine.dialect.name}, schema current")
+
+
+def _spool(desk: "Desk") -> Finding:
+    probe = desk.spool.tmp / "doctor-probe"
+    probe.write_bytes(b"probe")
+    probe.unlink()
+    counts = desk.spool.counts()
+    seen = f"{counts.new} new, {counts.work} in work, {counts.shunt} shunted"
+    if counts.shunt:
+        return Finding(check="spool", verdict=WARN, seen=seen, repair="postdesk shunt list")
+    return Finding(check="spool", verdict=OK, seen=seen)
+
+
+def _blobs(desk: "Desk") -> Finding:
+    sha256, _ = desk.blobs.put_bytes(b"postdesk doctor")
+    desk.blobs.sync()
+    if desk.blobs.get(sha256) != b"postdesk doctor":
+        return Finding(check="blobs", verdict=FAIL, seen="what was written was not read back", repair=REPAIRS["blobs"])
+    return Finding(check="blobs", verdict=OK, seen=f"{desk.settings.blobs} takes and gives")
+
+
+def _disk(desk: "Desk") -> Finding:
+    free = shutil.disk_usage(desk.settings.spool).free
+    seen = f"{free / 1024**3:.1f} GiB free for the spool"
+    if free < FREE_WARN:
+        verdict = FAIL if free < FREE_FAIL else WARN
+        return Finding(check="disk", verdict=verdict, seen=seen, repair="free some space, or move `spool`")
+    return Finding(check="disk", verdict=OK, seen=seen)
+
+
+def _smarthost(desk: "Desk") -> Finding:
+    url = desk.settings.smarthost
+    if url.startswith("maildir:"):
+        return Finding(check="smarthost", verdict=OK, seen=f"{url}: nothing leaves this machine")
+    parts = urlsplit(url)
+    port = parts.port or (465 if parts.scheme == "smtps" else 25)
+    with socket.create_connection((parts.hostname or "", port), timeout=5) as connection:
+        greeting = connection.recv(512) if parts.scheme == "smtp" else b"(TLS)"
+    where = f"{parts.hostname}:{port}"
+    if parts.scheme == "smtp" and not greeting.startswith(b"220"):
+        return Finding(
+            check="smarthost",
+            verdict=FAIL,
+            seen=f"{where} says {greeting[:60].decode('ascii', 'replace').strip()!r}",
+            repair=REPAIRS["smarthost"],
+        )
+    return Finding(check="smarthost", verdict=OK, seen=f"{where} answers")
+
+
+def _python(desk: "Desk") -> Finding:
+    from notify.selfcheck import check_python
+
+    findings = check_python()
+    if findings:
+        return Finding(check="python", verdict=WARN, seen="; ".join(findings), repair=REPAIRS["python"])
+    return Finding(check="python", verdict=OK, seen="refuses injected header fields")
+
+
+def _authentication(desk: "Desk") -> Finding:
+    if desk.settings.authentication:
+        return Finding(check="authentication", verdict=OK, seen="authors are checked (SPF, DKIM, DMARC)")
+    return Finding(check="authentication", verdict=WARN, seen="off: nobody is believed", repair="authentication = true")
+
+
+CHECKS: dict[str, Callable[["Desk"], Finding]] = {
+    "configuration": _configuration,
+    "database": _database,
+    "spool": _spool,
+    "blobs": _blobs,
+    "disk": _disk,
+    "smarthost": _smarthost,
+    "authentication": _authentication,
+    "python": _python,
+}
+REPAIRS = {
+    "configuration": "postdesk init makes a key file; a backup has the old one",
+    "database": "start the database, or mend `database` in postdesk.toml",
+    "spool": "give the user of the desk the right to write there, or mend `spool`",
+    "blobs": "give the user of the desk the right to write there, or mend `blobs`",
+    "disk": "mend `spool` in postdesk.toml",
+    "smarthost": "start it, open the way to it, or mend `smarthost` in postdesk.toml",
+    "authentication": "mend `nameservers`",
+    "python": "use the newest patch release of Python",
+}
