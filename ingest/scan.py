@@ -277,6 +277,8 @@ class _Scanner:
                 children.append(child)
             delimiter = after
         del self.open[boundary]
+        if not children:
+            self.defects[Defect.START_BOUNDARY_MISSING] = None
         if delimiter is not None and delimiter.level == level:
             return children, self._skip_epilogue(delimiter.next)
         if children:
@@ -285,6 +287,7 @@ class _Scanner:
 
     def _guess_boundary(self, start: int, end: int) -> bytes:
         """The boundary that the body plainly uses where the one declared never comes: two hyphens, then a field."""
+        self.line_feed = -2  # the search goes back to `start`
         found = _PLAIN_BOUNDARY.search(self._slice(start, min(end, start + _GUESS_CAP)))
         return found.group(1).rstrip(b" \t") if found else b""
 
