@@ -1,0 +1,163 @@
+"""What people and programs look at: lists and records of the desk, each as the mapping of contract.md. SELECTs only.
+
+Takes: a session.  Gives: plain mappings; an unknown value is None, never missing.  Fails: as the database does.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from models.customer import CUSTOMER
+from models.held import HELD
+from models.inbound import LEDGER
+from models.outbox import OUTBOX
+from models.staff import AGENT
+from models.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, TICKET
+from models.vocabulary import HeldState
+
+Row = dict[str, Any]
+
+_TICKET = (
+    TICKET.c.id.label("number"),
+    TICKET.c.status,
+    TICKET.c.subject,
+    CUSTOMER.c.name.label("customer"),
+    TICKET.c.requester,
+    AGENT.c.address.label("assignee"),
+    TICKET.c.product,
+    TICKET.c.erp,
+    TICKET.c.erp_version,
+    TICKET.c.product_version,
+    TICKET.c.priority,
+    TICKET.c.created,
+    TICKET.c.updated,
+    TICKET.c.language,
+    TICKET.c.marked,
+    TICKET.c.paused,
+    TICKET.c.merged_into,
+    TICKET.c.follow_up_of,
+)
+_TICKETS = sa.select(*_TICKET).select_from(
+    TICKET.outerjoin(CUSTOMER, CUSTOMER.c.id == TICKET.c.customer).outerjoin(AGENT, AGENT.c.id == TICKET.c.assignee)
+)
+_LEDGER = tuple(
+    LEDGER.c[name]
+    for name in (
+        *("id", "received", "source", "reverse_path", "forward_paths", "author", "message_id", "sha256", "size"),
+        *("state", "reason", "ticket", "matched_by"),
+    )
+)
+_OUTBOX = tuple(
+    OUTBOX.c[name]
+    for name in (
+        *("id", "mail", "recipient", "status", "attempts", "message_id", "ticket", "created", "sent", "key"),
+        *("language", "due_at", "last_reply"),
+    )
+)
+_HELD = (
+    HELD.c.id,
+    HELD.c.held_at.label("held"),
+    HELD.c.author,
+    HELD.c.subject,
+    HELD.c.reason,
+    HELD.c.why,
+    HELD.c.would,
+    HELD.c.ticket,
+    CUSTOMER.c.name.label("customer"),
+    HELD.c.expires_at.label("expires"),
+)
+
+
+def list_tickets(session: Session, *, status: str | None = None, limit: int | None = None) -> list[Row]:
+    """Tickets, the newest number first."""
+    wanted = _TICKETS.order_by(TICKET.c.id.desc()).limit(limit)
+    return _rows(session, wanted.where(TICKET.c.status == status) if status else wanted)
+
+
+def show_ticket(session: Session, number: int) -> Row | None:
+    """One ticket with its participants and its articles, oldest first."""
+    ticket = _first(session, _TICKETS.where(TICKET.c.id == number))
+    if ticket is None:
+        return None
+    people = sa.select(PARTICIPANT.c.address, PARTICIPANT.c.name, PARTICIPANT.c.role)
+    articles = _rows(session, _ARTICLES.where(ARTICLE.c.ticket == number).order_by(ARTICLE.c.id))
+    files = _files(session, number)
+    return ticket | {
+        "participants": _rows(session, people.where(PARTICIPANT.c.ticket == number).order_by(PARTICIPANT.c.id)),
+        "articles": [article | {"attachments": files.get(article.pop("id"), [])} for article in articles],
+    }
+
+
+_ARTICLES = sa.select(
+    *(ARTICLE.c[name] for name in ("id", "kind", "author", "author_name", "at", "subject", "text", "full_text")),
+    *(ARTICLE.c[name] for name in ("message_id", "ledger", "marked", "automatic")),
+)
+
+
+def _files(session: Session, number: int) -> dict[int, list[Row]]:
+    """The attachments of a ticket, by article."""
+    columns = ("article", "name", "type", "size", "sha256", "inline", "content_id")
+    wanted = (
+        sa.select(*(ATTACHMENT.c[name] for name in columns))
+        .select_from(ATTACHMENT.join(ARTICLE, ARTICLE.c.id == ATTACHMENT.c.article))
+        .where(ARTICLE.c.ticket == number)
+        .order_by(ATTACHMENT.c.article, ATTACHMENT.c.position)
+    )
+    files: dict[int, list[Row]] = {}
+    for row in _rows(session, wanted):
+        files.setdefault(row.pop("article"), []).append(row)
+    return files
+
+
+def list_ledger(session: Session, *, state: str | None = None, limit: int | None = None) -> list[Row]:
+    """What became of each accepted mail, the newest first."""
+    wanted = sa.select(*_LEDGER).order_by(LEDGER.c.id.desc()).limit(limit)
+    return _rows(session, wanted.where(LEDGER.c.state == state) if state else wanted)
+
+
+def show_ledger(session: Session, id: str) -> Row | None:
+    """One accepted mail, with all that the decision rests on."""
+    more = ("recorded", "client_ip", "helo", "tls", "author_name", "subject", "copy_of", "auth", "defects", "trace")
+    return _first(session, sa.select(*_LEDGER, *(LEDGER.c[name] for name in more)).where(LEDGER.c.id == id))
+
+
+def count_ledger(session: Session) -> dict[str, int]:
+    """How many accepted mails ended in which state; states without any are left out."""
+    wanted = sa.select(LEDGER.c.state, sa.func.count()).group_by(LEDGER.c.state)
+    return {str(state): int(count) for state, count in session.connection().execute(wanted)}
+
+
+def list_outbox(session: Session, *, status: str | None = None, limit: int | None = None) -> list[Row]:
+    """Outgoing mails, the newest first."""
+    wanted = sa.select(*_OUTBOX).order_by(OUTBOX.c.id.desc()).limit(limit)
+    return _rows(session, wanted.where(OUTBOX.c.status == status) if status else wanted)
+
+
+def show_outbox(session: Session, id: int) -> Row | None:
+    """One outgoing mail."""
+    return _first(session, sa.select(*_OUTBOX).where(OUTBOX.c.id == id))
+
+
+def list_held(session: Session) -> list[Row]:
+    """Mails that wait for a person's judgment, the longest held first."""
+    return _rows(session, _HELDS.where(HELD.c.state == HeldState.HELD).order_by(HELD.c.held_at, HELD.c.id))
+
+
+def show_held(session: Session, id: str) -> Row | None:
+    """One mail that waits, with the beginning of its text; None where it does not (any more)."""
+    return _first(session, _HELDS.add_columns(HELD.c.text).where(HELD.c.state == HeldState.HELD, HELD.c.id == id))
+
+
+_HELDS = sa.select(*_HELD).select_from(HELD.outerjoin(CUSTOMER, CUSTOMER.c.id == HELD.c.customer))
+
+
+def _rows(session: Session, wanted: sa.Select[Any]) -> list[Row]:
+    found: Sequence[sa.Row[Any]] = session.connection().execute(wanted).all()
+    return [dict(row._mapping) for row in found]
+
+
+def _first(session: Session, wanted: sa.Select[Any]) -> Row | None:
+    row = session.connection().execute(wanted).first()
+    return dict(row._mapping) if row else None
