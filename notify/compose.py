@@ -181,13 +181,13 @@ def is_message_id(value: str) -> bool:
 
 
 def thread_references(ids: tuple[str, ...], in_reply_to: str | None) -> tuple[str, ...]:
-    """The customer's first Message-ID and the last three, each once, the answered one last.
+    """The customer's first Message-ID and the last three, each once, the answered one last unless it is the first.
 
     Mail programs want ids that they have seen, or always the same one; the whole chain would grow without bound
     (RFC 5322 §3.6.4 wants it, RFC 5537 §3.4.4 allows to trim it so).
     """
     known = [one for one in dict.fromkeys((*ids, *((in_reply_to,) if in_reply_to else ()))) if is_message_id(one)]
-    if in_reply_to in known:
+    if in_reply_to in known[1:]:
         known.append(known.pop(known.index(in_reply_to)))
     return tuple(known if len(known) <= 1 + LATEST_REFERENCES else [known[0], *known[-LATEST_REFERENCES:]])
 

@@ -15,7 +15,7 @@ from models.vocabulary import MailboxPurpose, MailClass, MailName
 from notify.compose import OutgoingMail, Unfit
 from notify.render import Plain
 from rules.policy import Policy
-from rules.subject import is_answer
+from rules.subject import is_forward, without_prefixes
 from rules.tokens import Keys, mint_loop_marker, mint_message_id, mint_reply_address, mint_reply_tag, mint_return_path
 
 QUOTE_CAP = 5_000  # characters of an answered mail that are quoted below our answer
@@ -150,7 +150,8 @@ CATALOGUE: Mapping[MailName, _Mail] = {
 
 def reply_subject(subject: str) -> str:
     """The customer's own subject with one "Re:"; untouched where he has one in any language."""
-    return subject if is_answer(subject) else f"Re: {subject}".rstrip()
+    is_answer = without_prefixes(subject) != subject.strip() and not is_forward(subject)
+    return subject if is_answer else f"Re: {subject}".rstrip()
 
 
 def _sender_name(rows: MailRows, letterhead: Letterhead, kind: MailClass) -> str:

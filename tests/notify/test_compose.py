@@ -92,7 +92,8 @@ def test_the_envelope_and_the_thread_are_those_of_the_row() -> None:
         ((), None, ()),
         ((), "a@x", ("a@x",)),
         (("a@x",), "a@x", ("a@x",)),
-        (("a@x", "b@x"), "a@x", ("b@x", "a@x")),
+        (("a@x", "b@x"), "a@x", ("a@x", "b@x")),
+        (("a@x", "b@x", "c@x"), "b@x", ("a@x", "c@x", "b@x")),
         (("a@x", "b@x", "c@x", "d@x", "e@x"), "e@x", ("a@x", "c@x", "d@x", "e@x")),
         (("a@x", "b@x", "c@x", "d@x", "e@x"), "f@x", ("a@x", "d@x", "e@x", "f@x")),
         (("a b@x", "<a@x>", "å@x", "a@x\r\nBcc: e@evil.test", "x" * 250 + "@x", "ok@x"), None, ("ok@x",)),
@@ -157,7 +158,7 @@ def test_a_subject_stays_one_subject(subject: str) -> None:
 def test_what_cannot_be_built_is_unfit_and_says_why() -> None:
     for broken in (
         replace(MAIL, message_id="no brackets>\r\n"),
-        replace(MAIL, loop_marker="a b"),
+        replace(MAIL, loop_marker="a\nb"),
         replace(MAIL, sender=Mailbox(address="a,b@x.test")),
         replace(MAIL, return_path="a b@x.test"),
         replace(MAIL, reply_to="a@x.test, e@evil.test"),
