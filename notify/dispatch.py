@@ -134,10 +134,10 @@ def _send(desk: Dispatch, claimed: Claimed) -> tuple[Outcome | _Suppressed, str 
     if isinstance(composed, _Suppressed):
         return composed, None
     if isinstance(composed, Unfit):
-        log.error("mail cannot be composed", outbox=claimed.id, mail=claimed.mail, reason=composed.reason)
+        log.error("mail cannot be composed", outbox=claimed.id, mail_name=claimed.mail, reason=composed.reason)
         return Failed(reply=f"not composed: {composed.reason}"), None
     for note in composed.notes:
-        log.error("mail fell back", outbox=claimed.id, mail=claimed.mail, note=note)
+        log.error("mail fell back", outbox=claimed.id, mail_name=claimed.mail, note=note)
     failpoint("dispatch.before-send")
     outcome = desk.smarthost.send(composed)
     failpoint("dispatch.before-mark")
@@ -166,7 +166,7 @@ def _settle(desk: Dispatch, claimed: Claimed, outcome: Outcome | _Suppressed, me
     kept, became = retrying(settle)
     reply = outcome.reason if isinstance(outcome, _Suppressed) else outcome.reply
     tell = log.warning if became in ("failed", "suppressed") else log.info
-    tell("dispatched", outbox=claimed.id, mail=claimed.mail, became=became, reply=reply, attempts=claimed.attempts)
+    tell("dispatched", outbox=claimed.id, mail_name=claimed.mail, became=became, reply=reply, attempts=claimed.attempts)
     if not kept:
         log.warning("settled by another worker", outbox=claimed.id)
     failpoint("dispatch.after-mark")
