@@ -3,9 +3,9 @@
 
   accept.py [--mails 300] [--rounds 3] [--folder /tmp/…] [--load mix|small|both]
 
-Ours answers 250 after fsync of the file, rename and fsync of the folder; the yardstick (sink.py) keeps nothing. Both are
-separate processes loaded by load.py over 20 connections, in turn, with the mails of gen_mail.py. Prints the medians and
-their ratio. Absolute rates move with the machine; the ratio is what counts (goal: 3 on the mix, 0.7 on small mails).
+Ours answers 250 after fsync of the file, rename and fsync of the folder; the yardstick (sink.py) keeps nothing. Both
+are separate processes loaded by load.py over 20 connections, in turn, with the mails of gen_mail.py. Prints the medians
+and their ratio. Absolute rates move with the machine; the ratio counts (goal: 3 on the mix, 0.7 on small mails).
 """
 
 import argparse

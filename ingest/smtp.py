@@ -67,10 +67,7 @@ async def _listen(loop: asyncio.AbstractEventLoop, desk: Desk, listener: Listene
     if listener.kind == "smtps" and listener.tls is None:
         raise ValueError(f"a listener of kind smtps needs a certificate: {listener.host}:{listener.port}")
     kind = LmtpSession if listener.kind == "lmtp" else SmtpSession
-    implicit = listener.tls if listener.kind == "smtps" else None
-    return await loop.create_server(
-        lambda: kind(desk, listener), listener.host, listener.port, ssl=implicit, backlog=512
-    )
+    return await loop.create_server(lambda: kind(desk, listener), listener.host, listener.port, backlog=512)
 
 
 async def _drain(desk: Desk) -> None:

@@ -34,6 +34,7 @@ class Limits:
     connections: int = 1000
     connections_per_address: int = 20  # an IPv6 /64 counts as one address
     command_seconds: float = 300.0  # wait for a command (RFC 5321 §4.5.3.2.7)
+    handshake_seconds: int = 30  # for TLS from the first octet
     session_seconds: float = 1800.0  # from the greeting on; DATA in progress may end
     data_idle_seconds: float = 180.0  # wait for the next octets within DATA
     data_seconds: float = 1800.0  # for one DATA in all

@@ -6,6 +6,8 @@
 import asyncio
 import errno
 import re
+import ssl
+from asyncio.sslproto import SSLProtocol
 from collections import defaultdict
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -58,6 +60,7 @@ class SmtpSession(SMTP):
             loop=desk.loop,
         )
         self._desk = desk
+        self._implicit_tls = listener.tls if listener.kind == "smtps" else None
         self._incoming: Incoming | None = None
         self._is_committing = False
         self._is_rejected = False
@@ -68,8 +71,8 @@ class SmtpSession(SMTP):
     # -- the connection -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        if self._original_transport is not None:  # STARTTLS is done; the library drops what came in plain (T15)
-            super().connection_made(transport)
+        if self._original_transport is not None:  # TLS is up; the library drops what came in plain before it (T15)
+            self._begin_dialogue(transport)
             return
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
@@ -77,18 +80,45 @@ class SmtpSession(SMTP):
         if refusal is not None:
             self._is_rejected = True
             self._desk.counters.rejected_connections += 1
-            transport.write(refusal.encode("ascii") + b"\r\n")
+            if self._implicit_tls is None:
+                transport.write(refusal.encode("ascii") + b"\r\n")
             transport.close()
-            return
+        elif self._implicit_tls is not None:
+            self._begin_tls(transport, self._implicit_tls)
+        else:
+            self._begin_dialogue(transport)
+
+    def _begin_dialogue(self, transport: Any) -> None:
         super().connection_made(transport)
         assert self._handler_coroutine is not None
+        # How a session ended is no news; without this it would be told as an exception never retrieved.
         self._handler_coroutine.add_done_callback(lambda task: task.cancelled() or task.exception())
 
+    def _begin_tls(self, transport: Any, context: ssl.SSLContext) -> None:
+        """TLS from the first octet. Not left to create_server: the gate has to count who never ends a handshake."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        waiter.add_done_callback(self._end_handshake)
+        self._tls_protocol = SSLProtocol(
+            self.loop,
+            self,
+            context,
+            waiter,
+            server_side=True,
+            ssl_handshake_timeout=self._desk.limits.handshake_seconds,
+        )
+        self._original_transport = transport
+        transport.set_protocol(self._tls_protocol)
+        self._tls_protocol.connection_made(transport)
+
+    def _end_handshake(self, waiter: "asyncio.Future[None]") -> None:
+        waiter.exception()  # seen
+        if self._handler_coroutine is None:  # it failed, and nobody tells us of the lost connection
+            self._is_rejected = True
+            self._desk.leave(self)
+
     def connection_lost(self, error: Exception | None) -> None:
+        """RFC 5321 §4.1.1.4: no final dot, no mail. The library cancels the command loop, which drops what it took."""
         self._desk.leave(self)
-        if self._incoming is not None:  # RFC 5321 §4.1.1.4: no final dot, no mail
-            self._incoming.drop()
-            self._incoming = None
         if not self._is_rejected:
             super().connection_lost(error)
 
@@ -122,7 +152,11 @@ class SmtpSession(SMTP):
     def say_goodbye(self, reply: str) -> None:
         """RFC 5321 §3.8: never close without a word. A client that does not read does not hold us up."""
         transport: Any = self.transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            if self._original_transport is not None:  # still in its handshake
+                self._original_transport.close()
+            return
+        if transport.is_closing():
             return
         transport.write(reply.encode("ascii") + b"\r\n")
         transport.close()

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -409,6 +410,25 @@ def test_implicit_tls(tmp_path: Path, certificates: tuple[ssl.SSLContext, ssl.SS
         assert desk.mails()[0].envelope.tls
 
 
+def test_t53_who_never_ends_the_handshake_is_counted_and_cut(
+    tmp_path: Path, certificates: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    server, trust = certificates
+    listeners = [Listener(host="127.0.0.1", port=0, kind="smtps", tls=server)]
+    limits = replace(QUICK, connections_per_address=3, handshake_seconds=2)
+    with Desk(tmp_path, limits, listeners=listeners) as desk:
+        silent = [desk.client(greet=False) for _ in range(2)]
+        garbage = desk.client(greet=False)
+        assert_soon(lambda: desk.counters.live == 3)
+        with pytest.raises(OSError):
+            desk.client(tls=trust)
+        garbage.send(b"EHLO client.test\r\n" * 10)
+        assert_soon(lambda: desk.counters.live <= 2)
+        assert desk.client(tls=trust).greeting.startswith("220")
+        assert [client.rest() for client in silent] == ["", ""]
+        assert_soon(lambda: desk.counters.live == 0)
+
+
 # -- LMTP -------------------------------------------------------------------------------------------------------------
 
 
@@ -536,12 +556,19 @@ def test_an_endless_data_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_client_that_never_reads_is_let_go(tmp_path: Path) -> None:
-    with Desk(tmp_path, replace(QUICK, session_seconds=0.3)) as desk, desk.client() as client:
-        client.socket.settimeout(0.2)
-        with pytest.raises(OSError):
-            while True:
-                client.send(b"NOOP\r\n" * 1000)
-        assert_soon(lambda: desk.counters.live == 0, 10)
+    """Closing politely would wait for ever to get our last words out."""
+    with Desk(tmp_path, replace(QUICK, session_seconds=2.0)) as desk, desk.client() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.socket.setblocking(False)
+        moved = time.monotonic()
+        while time.monotonic() - moved < 0.5:  # until the server cannot write any more, and so reads no more
+            try:
+                client.socket.send(b"NOOP\r\n" * 1000)
+                moved = time.monotonic()
+            except BlockingIOError:
+                time.sleep(0.01)
+        assert desk.counters.live == 1
+        assert_soon(lambda: desk.counters.live == 0, 15)
 
 
 def test_small_mails_beyond_the_memory_cap_go_to_files(tmp_path: Path) -> None:
@@ -666,6 +693,16 @@ def test_m5_a_client_that_hangs_up_cannot_cancel_a_commit(
 
 # -- durability -------------------------------------------------------------------------------------------------------
 
+SERVER = """
+import sys
+from pathlib import Path
+from tests.ingest.wire import Desk
+desk = Desk(Path(sys.argv[1]))
+with desk:
+    print(desk.ports[0], flush=True)
+    sys.stdin.read()
+"""
+
 
 @pytest.mark.parametrize("body", [b"x\r\n", b"x\r\n" * 100_000])
 def test_rfc5321_6_1_fsync_rename_fsync_folder_then_250(
@@ -697,6 +734,43 @@ def test_rfc5321_6_1_fsync_rename_fsync_folder_then_250(
     assert log[:4] == ["fsync tmp", "rename", "fsync spool", "250"]
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_rfc5321_6_1_power_cut_safety_as_the_kernel_sees_it(tmp_path: Path) -> None:
+    """A kill keeps the page cache and proves nothing about a power cut: the order of system calls does."""
+    trace = tmp_path / "trace"
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,sendto,write"
+    server = subprocess.Popen(
+        ["strace", "-f", "-y", "-s", "80", "-e", calls, "-o", str(trace), sys.executable, "-c", SERVER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert server.stdout is not None and server.stdin is not None and server.stderr is not None
+    with server.stdin, server.stdout, server.stderr:
+        port = server.stdout.readline()
+        if not port:
+            pytest.skip(f"strace may not trace here: {server.stderr.read()[:200]}")
+        ids = []
+        with Client(int(port)) as client:
+            for body in (b"x\r\n", b"x\r\n" * 100_000):
+                ids.append(client.deliver(body).rsplit(" ", 1)[1])
+        server.stdin.close()
+        server.wait(30)
+    lines = trace.read_text().splitlines()
+
+    def first(*words: str) -> int:
+        return next(at for at, line in enumerate(lines) if all(word in line for word in words))
+
+    for mail_id in ids:
+        file = first("fsync(", f"/tmp/{mail_id}>")
+        rename = first("rename", f"/tmp/{mail_id}", f"/new/{mail_id}")
+        told = first("250 2.0.0 Ok: queued as", mail_id)
+        folder = rename + next(at for at, line in enumerate(lines[rename:]) if "fsync(" in line and "/new>" in line)
+        assert file < rename < folder < told
+
+
 def test_mails_that_arrive_together_share_a_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one commit runs the next batch gathers; a lone mail waits for nobody."""
     go = threading.Event()
@@ -717,17 +791,6 @@ def test_mails_that_arrive_together_share_a_file(desk: Desk, monkeypatch: pytest
     assert all(client.reply().startswith("250") for client in clients)
     assert sizes == [1, 9] and desk.spool.counts().new == 10
     assert len(list(desk.spool.new.iterdir())) == 2
-
-
-SERVER = """
-import sys
-from pathlib import Path
-from tests.ingest.wire import Desk
-desk = Desk(Path(sys.argv[1]))
-with desk:
-    print(desk.ports[0], flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.mark.parametrize(
