@@ -77,6 +77,16 @@ def drop(session: Session, id: str, by: str, now: datetime) -> bool:
     return settle(session, id, HeldState.DROPPED, by, now) and _discard(session, id, Reason.DROPPED)
 
 
+def forget_poison(session: Session, id: str) -> bool:
+    """A mail that could not be read goes back to the spool: it is not decided yet. False where it is no such mail."""
+    poison = sa.delete(HELD).where(HELD.c.id == id, HELD.c.reason == Reason.POISON).returning(HELD.c.id)
+    connection = session.connection()
+    if connection.execute(poison).first() is None:
+        return False
+    connection.execute(sa.delete(LEDGER).where(LEDGER.c.id == id))
+    return True
+
+
 def expire_due(session: Session, now: datetime, *, limit: int = 100) -> list[str]:
     """Discard what was held until now; the ids."""
     statement = sa.select(HELD.c.id).where(HELD.c.state == HeldState.HELD, HELD.c.expires_at <= now).limit(limit)

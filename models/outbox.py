@@ -241,6 +241,13 @@ def extend_lease(
     return session.connection().execute(statement).first() is not None
 
 
+def find_claimed(session: Session, id: int) -> Claimed | None:
+    """A row as it was or would be lent, to look at the mail; nothing is lent."""
+    statement = sa.select(*(OUTBOX.c[field.name] for field in fields(Claimed))).where(OUTBOX.c.id == id)
+    row = session.connection().execute(statement).first()
+    return Claimed(**row._mapping) if row else None
+
+
 def retry(session: Session, id: int, now: datetime) -> bool:
     """A person sends a failed or suppressed row again, with its old Message-ID. False where it is neither."""
     statement = (

@@ -72,6 +72,12 @@ def _smarthost_url(value: str) -> str:
     return value
 
 
+def _ways(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not {"imap", "lmtp", "smtp"}.issuperset(value):
+        raise ValueError("write imap, lmtp, smtp, or some of them")
+    return value
+
+
 Listen = Annotated[str, AfterValidator(_host_and_port)]
 Address = Annotated[str, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -130,6 +136,18 @@ class Settings(BaseSettings):
         True, description="Check SPF, DKIM and DMARC of each author; off: nobody is believed (a desk without DNS)."
     )
     nameservers: Words = Field((), description="Addresses of the DNS servers to ask; empty: those of the system.")
+    arc_sealers: Words = Field((), description="Domains of forwarders and lists whose ARC seals are believed.")
+    border_authserv_id: str = Field(
+        "",
+        description="Name in the Authentication-Results of the mail system in front of the desk; set it only where "
+        "that system takes such fields out of what comes from outside.",
+    )
+    border_hosts: Words = Field(
+        (), description="Hosts of that system whose Received fields may stand above its Authentication-Results."
+    )
+    border_ways: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_ways)] = Field(
+        ("imap", "lmtp"), description="Ways in that lead through that system: imap, lmtp, smtp."
+    )
     agent_by_mail: bool = Field(False, description="Believed agents may answer tickets from their own mail client.")
     held_days: int = Field(7, ge=1, le=365, description="Days that a held mail of an unknown author is kept.")
 

@@ -170,18 +170,30 @@ class Desk:
     def _authenticator(self) -> "Authenticate | None":
         if not self.settings.authentication:
             return None
+        from ingest.authres import Border
         from ingest.parse import FileOctets
         from ingest.resolver import DnsResolver
         from ingest.sender_auth import authenticate
         from models.mail import AuthEvidence, Mailbox, SpooledMail
 
-        resolver = DnsResolver(self.settings.nameservers)
+        settings, resolver = self.settings, DnsResolver(self.settings.nameservers)
+        border = (
+            Border(authserv_id=settings.border_authserv_id, own_hosts=settings.border_hosts)
+            if settings.border_authserv_id
+            else None
+        )
 
         def check(spooled: SpooledMail, author: Mailbox) -> AuthEvidence:
             with spooled.path.open("rb") as file:
-                octets = FileOctets(file, spooled.offset, spooled.size)
-                domain = author.address.rpartition("@")[2]
-                return authenticate(octets, spooled.envelope, domain, resolver, now=datetime.now(UTC))
+                return authenticate(
+                    FileOctets(file, spooled.offset, spooled.size),
+                    spooled.envelope,
+                    author.address.rpartition("@")[2],
+                    resolver,
+                    sealers=settings.arc_sealers,
+                    border=border if spooled.envelope.source in settings.border_ways else None,
+                    now=datetime.now(UTC),
+                )
 
         return check
 

@@ -1,1 +1,97 @@
-def register(app): ...
+"""`postdesk held`: mails that wait for a person's judgment."""
+
+from typing import Annotated
+
+import typer
+
+from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
+
+By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Mails that wait for a person's judgment.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command("release")(release_)
+    group.command()(drop)
+    app.add_typer(group, name="held")
+
+
+def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """What waits, the longest first, and why."""
+    from models.db import reading
+    from models.views import list_held
+
+    with reading(open_desk(ctx).engine) as session:
+        rows = list_held(session)
+    columns = ("id", "held", "author", "subject", "reason", "why", "would")
+    show_json(rows) if json_ else show_table("held", rows, columns)
+
+
+def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
+    """One waiting mail with the beginning of its text."""
+    from models.db import reading
+    from models.views import show_held
+
+    with reading(open_desk(ctx).engine) as session:
+        row = show_held(session, id)
+    if row is None:
+        no(f"{id}: no such mail is held; see `postdesk held list`")
+    if json_:
+        show_json(row)
+        return
+    show_record(f"held mail {id}", row, leave_out=("id", "text"))
+    print("".join(c if c.isprintable() or c == "\n" else " " for c in row["text"]))
+
+
+def release_(
+    ctx: typer.Context,
+    id: str,
+    customer: Annotated[str, typer.Option(help="The author writes for this customer.")] = "",
+    learn: Annotated[bool, typer.Option("--learn", help="Make the author a contact of that customer.")] = False,
+    ticket: Annotated[int | None, typer.Option(help="Put the mail onto this ticket.")] = None,
+    by: By = "desk",
+) -> None:
+    """Let a mail through: it becomes a ticket or an article, as `would` says.
+
+    Example: postdesk held release 01m85t3h0w000fyek5jf2gvk3e --customer "Talleres Ibarra" --learn
+    """
+    from ingest.release import release
+    from models.customer import find_customer
+    from models.db import reading
+    from models.decision import Release
+    from models.views import show_held
+    from models.vocabulary import Reason
+
+    desk = open_desk(ctx)
+    with reading(desk.engine) as session:
+        row = show_held(session, id)
+        found = find_customer(session, customer) if customer else None
+    if row is None:
+        no(f"{id}: no such mail is held; see `postdesk held list`")
+    if row["reason"] is Reason.POISON:
+        no(f"{id} failed three times; mend the fault, then `postdesk shunt retry {id}`")
+    if customer and found is None:
+        wrong(f"--customer {customer}: there is no such customer")
+    word = Release(by=by, customer=found.id if found else None, learn=learn, ticket=ticket)
+    receipt = release(desk.pipeline(), id, word)
+    if receipt is None or receipt.already:
+        no(f"{id}: is still held: its rule says no even to a released mail; see `postdesk held show {id}`")
+    tell(f"{id}: {receipt.state}" + (f", ticket {receipt.ticket}" if receipt.ticket else ""))
+
+
+def drop(ctx: typer.Context, id: str, by: By = "desk") -> None:
+    """Discard a mail that waits; its ledger row and the raw mail stay."""
+    from models import held
+    from models.audit import append
+    from models.db import transaction
+
+    desk = open_desk(ctx)
+    now = desk.now()
+    with transaction(desk.engine) as session:
+        if not held.drop(session, id, by, now):
+            no(f"{id}: no such mail is held; see `postdesk held list`")
+        append(session, now, who=by, what="held.drop", subject=f"held:{id}", via="command")
+    desk.spool.drop_shunted(id)
+    tell(f"{id}: dropped")

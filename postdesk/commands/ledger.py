@@ -1,1 +1,86 @@
-def register(app): ...
+"""`postdesk ledger`: every accepted mail and what became of it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table
+
+Limit = Annotated[int | None, typer.Option(min=1, help="The newest N only.", show_default="all")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Every accepted mail and what became of it.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(count)
+    app.add_typer(group, name="ledger")
+
+
+def list_(
+    ctx: typer.Context,
+    state: Annotated[str, typer.Option(help="Only this state, as in held.")] = "",
+    limit: Limit = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Accepted mails, the newest first.
+
+    Example: postdesk ledger list --state held --limit 20
+    """
+    from models.db import reading
+    from models.views import list_ledger
+
+    with reading(open_desk(ctx).engine) as session:
+        rows = list_ledger(session, state=state or None, limit=limit)
+    columns = ("id", "received", "author", "state", "reason", "ticket", "matched_by")
+    show_json(rows) if json_ else show_table("ledger", rows, columns)
+
+
+def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
+    """One accepted mail: what is known of it, and which rule decided."""
+    from models.db import reading
+    from models.views import show_ledger
+
+    with reading(open_desk(ctx).engine) as session:
+        row = show_ledger(session, id)
+    if row is None:
+        no(f"{id}: no such mail is in the ledger; see `postdesk ledger list`")
+    if json_:
+        show_json(row)
+        return
+    show_record(f"mail {id}", row, leave_out=("id", "trace"))
+    for line in row["trace"] or ():
+        print(f"  {'·':>16} {line}")
+
+
+def count(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """How many mails were accepted, and how many ended in which state; the sum is always the same."""
+    desk = open_desk(ctx)
+    document = counted(desk)
+    if json_:
+        show_json(document)
+        return
+    for state, number in sorted(document["states"].items()):
+        print(f"{number:>8}  {state}")
+    print(f"{document['accepted']:>8}  accepted")
+
+
+def counted(desk: Any) -> dict[str, Any]:
+    """The ledger's states, and `spooled` for what is not decided yet.
+
+    A mail moves from the spool to the ledger while we count: it is counted anew until the spool stood still.
+    """
+    from models.db import reading
+    from models.views import count_ledger
+    from models.vocabulary import LedgerState
+
+    for _ in range(20):
+        before = desk.spool.counts()
+        with reading(desk.engine) as session:
+            states = count_ledger(session)
+        after = desk.spool.counts()
+        if (before.new, before.work) == (after.new, after.work):
+            break
+    spooled = after.new + after.work
+    every = {state.value: states.get(state.value, 0) for state in LedgerState} | {"spooled": spooled}
+    return {"accepted": sum(every.values()), "states": every}

@@ -1,1 +1,97 @@
-def register(app): ...
+"""`postdesk outbox`: every mail that leaves, has left, or could not."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from postdesk.commands.ledger import Limit
+from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table, tell
+
+if TYPE_CHECKING:
+    from postdesk.wiring import Desk
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Outgoing mails.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(retry)
+    app.add_typer(group, name="outbox")
+
+
+def list_(
+    ctx: typer.Context,
+    status: Annotated[str, typer.Option(help="Only due, sending, sent, failed or suppressed.")] = "",
+    limit: Limit = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Outgoing mails, the newest first.
+
+    Example: postdesk outbox list --status failed
+    """
+    from models.db import reading
+    from models.views import list_outbox
+
+    with reading(open_desk(ctx).engine) as session:
+        rows = list_outbox(session, status=status or None, limit=limit)
+    columns = ("id", "mail", "recipient", "language", "status", "attempts", "ticket", "created", "sent")
+    show_json(rows) if json_ else show_table("outbox", rows, columns)
+
+
+def show(
+    ctx: typer.Context,
+    id: int,
+    raw: Annotated[bool, typer.Option("--raw", help="The mail itself, as the smarthost gets it.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """One outgoing mail; with --raw composed anew from its rows.
+
+    Example: postdesk outbox show 12 --raw > 12.eml
+    """
+    from models.db import reading
+    from models.views import show_outbox
+
+    desk = open_desk(ctx)
+    with reading(desk.engine) as session:
+        row = show_outbox(session, id)
+    if row is None:
+        no(f"{id}: there is no such mail; see `postdesk outbox list`")
+    if raw:
+        sys.stdout.buffer.write(_compose(desk, id))
+    elif json_:
+        show_json(row)
+    else:
+        show_record(f"outgoing mail {id}", row, leave_out=("id",))
+
+
+def _compose(desk: "Desk", id: int) -> bytes:
+    from models.db import reading
+    from models.mail_views import find_mail_rows
+    from models.outbox import find_claimed
+    from notify.compose import Unfit, compose
+    from notify.mails import outgoing
+
+    parts = desk.dispatch()
+    with reading(desk.engine) as session:
+        claimed = find_claimed(session, id)
+        if claimed is None:
+            no(f"{id}: there is no such mail; see `postdesk outbox list`")
+        rows = find_mail_rows(session, claimed)
+    mail = outgoing(rows, parts.letterhead)
+    composed = mail if isinstance(mail, Unfit) else compose(mail, parts.renderer)
+    if isinstance(composed, Unfit):
+        no(f"{id}: can't be composed: {composed.reason}")
+    return composed.message
+
+
+def retry(ctx: typer.Context, id: int) -> None:
+    """Send a failed or suppressed mail again, with its old Message-ID."""
+    from models import outbox
+    from models.db import transaction
+
+    desk = open_desk(ctx)
+    with transaction(desk.engine) as session:
+        if not outbox.retry(session, id, desk.now()):
+            no(f"{id}: is neither failed nor suppressed; see `postdesk outbox show {id}`")
+    tell(f"{id}: due now")

@@ -28,9 +28,19 @@ def retry(ctx: typer.Context, id: Annotated[str, typer.Argument(help="An id of `
 
     Example: postdesk shunt retry all
     """
-    spool = open_desk(ctx).spool
-    ids = [each.id for each in spool.shunted()] if id == "all" else [id]
-    back = [each for each in ids if spool.unshunt(each)]
-    if not back:
+    from models.audit import append
+    from models.db import transaction
+    from models.held import forget_poison
+
+    desk = open_desk(ctx)
+    ids = [each.id for each in desk.spool.shunted()]
+    wanted = ids if id == "all" else [each for each in ids if each == id]
+    if not wanted:
         no("nothing is set aside" if id == "all" else f"{id}: no such mail is set aside; see `postdesk shunt list`")
-    tell(f"{len(back)} back in the spool")
+    for each in wanted:
+        now = desk.now()
+        with transaction(desk.engine) as session:  # first the ledger: a mail that is in neither place is held anew
+            if forget_poison(session, each):
+                append(session, now, who="desk", what="shunt.retry", subject=f"mail:{each}", via="command")
+        desk.spool.unshunt(each)
+    tell(f"{len(wanted)} back in the spool")

@@ -1,1 +1,88 @@
-def register(app): ...
+"""`postdesk ticket`: tickets, their conversation, and an agent's answer."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from postdesk.commands.ledger import Limit
+from postdesk.console import JsonFlag, cell, no, open_desk, show_json, show_record, show_table, tell, wrong
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Tickets and their conversation.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(reply)
+    app.add_typer(group, name="ticket")
+
+
+def list_(
+    ctx: typer.Context,
+    status: Annotated[str, typer.Option(help="Only new, open, pending, resolved or closed.")] = "",
+    limit: Limit = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Tickets, the newest first.
+
+    Example: postdesk ticket list --status open
+    """
+    from models.db import reading
+    from models.views import list_tickets
+
+    with reading(open_desk(ctx).engine) as session:
+        rows = list_tickets(session, status=status or None, limit=limit)
+    columns = ("number", "status", "priority", "subject", "customer", "requester", "assignee", "updated")
+    show_json(rows) if json_ else show_table("tickets", rows, columns)
+
+
+def show(ctx: typer.Context, number: int, json_: JsonFlag = False) -> None:
+    """One ticket with its whole conversation."""
+    from models.db import reading
+    from models.views import show_ticket
+
+    with reading(open_desk(ctx).engine) as session:
+        ticket = show_ticket(session, number)
+    if ticket is None:
+        no(f"{number}: there is no such ticket; see `postdesk ticket list`")
+    if json_:
+        show_json(ticket)
+        return
+    show_record(f"ticket {number}", ticket, leave_out=("number", "participants", "articles"))
+    print(f"  {'participants':<16} {cell([person['address'] for person in ticket['participants']])}")
+    for article in ticket["articles"]:
+        _show_article(article)
+
+
+def _show_article(article: dict[str, Any]) -> None:
+    print(f"\n── {article['kind']} · {cell(article['author'])} · {cell(article['at'])}")
+    print("".join(c if c.isprintable() or c in "\n\t" else " " for c in article["text"]).rstrip())
+    for file in article["attachments"]:
+        print(f"   + {cell(file['name'])} ({cell(file['type'])}, {file['size']} octets)")
+
+
+def reply(
+    ctx: typer.Context,
+    number: int,
+    by: Annotated[str, typer.Option("--as", help="Address of the agent who answers.")],
+    note: Annotated[bool, typer.Option("--note", help="An internal note: nobody outside gets it.")] = False,
+    close: Annotated[bool, typer.Option("--close", help="Close the ticket.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Answer a ticket as an agent; the text comes from standard input.
+
+    Example: postdesk ticket reply 1042 --as anna@nordvik.test < answer.txt
+    """
+    from postdesk.answering import answer_ticket
+
+    text = sys.stdin.read().strip("\r\n")
+    if not text.strip():
+        wrong("the answer is empty: write it to standard input, as in `echo Done. | postdesk ticket reply 1042 --as …`")
+    desk = open_desk(ctx)
+    answered = answer_ticket(desk.engine, number, by, text, desk.now(), zone=desk.settings.zone, note=note, close=close)
+    if isinstance(answered, str):
+        no(answered)
+    if json_:
+        show_json(answered)
+    else:
+        tell(f"ticket {answered['ticket']}: {'note' if note else 'answer'} added, {len(answered['outbox'])} mails due")

@@ -1,0 +1,81 @@
+"""A held mail is let through: read again from the blob store, decided again with a person's word as one more fact.
+
+Takes: the id of a held mail and the word of the person who releases it.  Gives: the Receipt, or None where nothing is
+held under that id.  Fails: as the pipeline does; nothing is changed then.
+"""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ingest.parse import parse
+from ingest.pipeline import Pipeline
+from models.audit import append
+from models.db import retrying, transaction
+from models.decision import Receipt, Release
+from models.facts import gather
+from models.inbound import find_spooled
+from models.mail import AuthEvidence, ParsedMail, SpooledMail
+from models.record import record
+from models.views import show_held, show_ledger
+from models.vocabulary import AuthResult, Belief
+from rules.clues import look_for
+from rules.decide import decide
+
+
+def release(desk: Pipeline, id: str, word: Release) -> Receipt | None:
+    """Let the held mail `id` through."""
+    mail = _read_again(desk, id)
+    return retrying(lambda: _decide_again(desk, mail, word)) if mail else None
+
+
+def _decide_again(desk: Pipeline, mail: ParsedMail, word: Release) -> Receipt:
+    now = desk.now()
+    with transaction(desk.engine, snapshot=True) as session:
+        clues = replace(look_for(mail, desk.policy, desk.keys), release_of=mail.spool_id)
+        facts = gather(session, clues, now, word)
+        receipt = record(session, mail, decide(mail, facts, desk.policy, now), now, word)
+        desk.blobs.sync()
+        if not receipt.already:
+            append(
+                session,
+                now,
+                who=word.by,
+                what="held.release",
+                subject=f"held:{mail.spool_id}",
+                via="command",
+                detail={"ticket": receipt.ticket},
+            )
+    return receipt
+
+
+def _read_again(desk: Pipeline, id: str) -> ParsedMail | None:
+    with transaction(desk.engine) as session:
+        held, kept, row = show_held(session, id), find_spooled(session, id), show_ledger(session, id)
+    if held is None or kept is None or row is None:
+        return None
+    envelope, sha256, size = kept
+    with tempfile.TemporaryDirectory(prefix="postdesk-release-") as folder:
+        path = Path(folder) / id
+        with path.open("wb") as file:
+            file.writelines(desk.blobs.stream(sha256))
+        spooled = SpooledMail(id=id, path=path, offset=0, size=size, sha256=sha256, envelope=envelope)
+        return replace(parse(spooled, desk.blobs), auth=_evidence(row["auth"]))
+
+
+def _evidence(kept: dict[str, Any] | None) -> AuthEvidence:
+    """What was found out about the author when the mail came: keys and records change, the mail is the same."""
+    if not kept:
+        return AuthEvidence()
+    return AuthEvidence(
+        spf=AuthResult(kept["spf"]),
+        spf_domain=kept["spf_domain"],
+        dkim=AuthResult(kept["dkim"]),
+        dkim_domains=tuple(kept["dkim_domains"]),
+        dmarc=AuthResult(kept["dmarc"]),
+        dmarc_policy=kept["dmarc_policy"],
+        arc=AuthResult(kept["arc"]),
+        belief=Belief(kept["belief"]),
+        evidence=tuple(kept["evidence"]),
+    )

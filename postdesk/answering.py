@@ -1,0 +1,58 @@
+"""An agent's answer to a ticket: an article, a status, and the mails that carry it.
+
+Takes: the ticket's number, the agent's address, the text.  Gives: what was written, or why it was not.
+Fails: as the database does; nothing is written then.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from models.audit import append
+from models.db import retrying, transaction
+from models.decision import Clues
+from models.facts import gather
+from models.mail import Mailbox
+from models.outbox import enqueue
+from models.ticket import NewArticle, add_article, join_ticket, update_ticket
+from models.vocabulary import ArticleKind, ParticipantRole
+from rules.reply import answer
+
+
+def answer_ticket(
+    engine: sa.Engine,
+    number: int,
+    by: str,
+    text: str,
+    now: datetime,
+    *,
+    zone: str,
+    note: bool = False,
+    close: bool = False,
+) -> dict[str, Any] | str:
+    """{"ticket", "article", "outbox": [ids]} of the answer that was written; a sentence where there is no such one."""
+    return retrying(lambda: _answer(engine, number, by, text, now, zone, note, close))
+
+
+def _answer(
+    engine: sa.Engine, number: int, by: str, text: str, now: datetime, zone: str, note: bool, close: bool
+) -> dict[str, Any] | str:
+    with transaction(engine) as session:
+        facts = gather(session, Clues(spool_id="", content_key="", author=by.lower(), subject_ticket=number), now)
+        ticket, agent = facts.ticket(number), facts.agent
+        if agent is None:
+            return f"{by} is no agent; add one with `postdesk agent add`"
+        if ticket is None:
+            return f"{number}: there is no such ticket; see `postdesk ticket list`"
+        author = Mailbox(address=agent.address, name=agent.name)
+        kind = ArticleKind.NOTE if note else ArticleKind.OUTBOUND
+        article = add_article(
+            session, ticket.number, NewArticle(kind=kind, author=author, text=text, full_text=text), now
+        )
+        join_ticket(session, ticket.number, agent.address, ParticipantRole.AGENT, name=agent.name)
+        status, notices = answer(ticket, agent, f"article:{article}", note=note, close=close, zone=zone)
+        update_ticket(session, ticket.number, now, status=status)
+        outbox = enqueue(session, notices, now, article=article)
+        append(session, now, who=agent.address, what=f"ticket.{kind}", subject=f"ticket:{ticket.number}", via="command")
+    return {"ticket": ticket.number, "article": article, "outbox": list(outbox)}
