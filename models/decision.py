@@ -149,6 +149,7 @@ class SentCounts:
     from_author_last_hour: int = 0  # mails received from this author
     from_author_on_ticket_last_hour: int = 0  # of these, articles on the ticket that the clues lead to
     same_words_last_month: int = 0  # earlier mails with the same words_key in 30 days, however decided
+    to_author_last_month: int = 0  # automatic mails in 30 days; counted only where the same words came before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,9 +251,9 @@ class _Finder:
         )
 
     def counts(self, tickets: set[int], *, is_unknown: bool) -> SentCounts:
-        author = self._author
+        author, same_words = self._author, self._same_words()
         if author is None:
-            return SentCounts(same_words_last_month=self._same_words())
+            return SentCounts(same_words_last_month=same_words)
         day, hour = self._now - timedelta(days=1), self._now - timedelta(hours=1)
         sent = self._all(_SENT, author=author, since=day)
         received = self._all(_RECEIVED, author=author, since=hour, spool_id=self._clues.spool_id)
@@ -267,8 +267,12 @@ class _Finder:
             unknown_total_last_hour=sum(row.created >= hour for row in unknown),
             from_author_last_hour=sum(row.n for row in received),
             from_author_on_ticket_last_hour=sum(row.n for row in received if row.ticket in tickets),
-            same_words_last_month=self._same_words(),
+            same_words_last_month=same_words,
+            to_author_last_month=self._sent_last_month(author) if same_words else 0,
         )
+
+    def _sent_last_month(self, author: str) -> int:
+        return sum(row.n for row in self._all(_SENT, author=author, since=self._now - timedelta(days=30)))
 
     def _same_words(self) -> int:
         if not self._clues.words_key:

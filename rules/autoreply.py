@@ -95,8 +95,9 @@ def _obstacle(case: Case) -> str | None:
     suppress = " ".join(value.lower() for name, value in mail.auto_headers if name == "x-auto-response-suppress")
     if re.search(r"\b(?:all|autoreply)\b", suppress):
         return "X-Auto-Response-Suppress"
-    if case.facts.sent.same_words_last_month >= policy.automatic_per_pair:
-        return "the same words came before, and again"
+    sent = case.facts.sent
+    if sent.same_words_last_month and sent.to_author_last_month >= policy.automatic_per_pair:
+        return "the same words came before, and the author was answered often enough"
     return None
 
 

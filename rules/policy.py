@@ -44,7 +44,7 @@ class Policy:
     unknown_per_address_per_day: int = 1  # D 3.5
     unknown_per_domain_per_day: int = 20
     unknown_per_hour: int = 60  # in all
-    automatic_per_pair: int = 3  # the breaker: to one author on one ticket a day, or for the same words in 30 days
+    automatic_per_pair: int = 3  # the breaker: to one author on one ticket a day, or in 30 days where his words repeat
     articles_per_author_per_hour: int = 20  # on one ticket; more is a machine, and the thread is paused
 
     # machines

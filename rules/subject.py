@@ -1,4 +1,4 @@
-"""What do the prefixes of a subject say: an answer, a forward, or neither? (RFC 5322 §3.6.5; clients translate them)"""
+"""Does a subject say that the mail forwards another, and what is it without its prefixes? (RFC 5322 §3.6.5)"""
 
 import re
 
@@ -13,12 +13,6 @@ def is_forward(subject: str) -> bool:
     """Whether the outermost prefix is one of forwarding: `Fwd: Re: ...` is, `Re: Fwd: ...` is not."""
     found = _PREFIX.match(subject)
     return found is not None and found[1].lower() in _FORWARD
-
-
-def is_answer(subject: str) -> bool:
-    """Whether the outermost prefix is one of answering."""
-    found = _PREFIX.match(subject)
-    return found is not None and found[1].lower() in _ANSWER
 
 
 def without_prefixes(subject: str) -> str:
