@@ -23,6 +23,7 @@ from models.errors import PostdeskError
 IN_MEMORY = 1 << 20  # octets that are held before a blob of unknown length goes to the store in pieces
 CHUNK = 256 << 10  # octets read at a time
 PIECE = 5 << 20  # octets of one upload in pieces; S3 wants no less
+LOCAL_PIECE = 1 << 20  # the same for a folder
 SYNC_THREADS = 8  # fsyncs that run at once share a journal commit: 0.2 ms a blob instead of 1.8 (ext4)
 
 
@@ -81,11 +82,12 @@ class BlobStore:
     def __init__(self, store: ObjectStore, folder: Path | None) -> None:
         self._store = store
         self._folder = folder  # where the store is a local folder: what it writes must be made durable
+        self._piece = PIECE if folder is None else LOCAL_PIECE
         self._unsynced: set[str] = set()
         self._lock = Lock()
 
     def put(self, chunks: Iterable[bytes]) -> tuple[str, int]:
-        """Keep what the chunks make together. Memory: about IN_MEMORY + 2 PIECE, however long it is."""
+        """Keep what the chunks make together. Memory: about IN_MEMORY and two pieces, however long it is."""
         hashed, size, head = hashlib.sha256(), 0, []
         rest = iter(chunks)
         for chunk in rest:
@@ -175,7 +177,7 @@ class BlobStore:
                 yield chunk
 
         staged = f"tmp/{uuid4().hex}"
-        obstore.put(self._store, staged, counted(), chunk_size=PIECE, max_concurrency=2)
+        obstore.put(self._store, staged, counted(), chunk_size=self._piece, max_concurrency=2)
         sha256 = hashed.hexdigest()
         key = _key(sha256)
         if self._is_there(key, size):
@@ -189,7 +191,7 @@ class BlobStore:
         if isinstance(content, bytes):
             obstore.put(self._store, key, content, use_multipart=False)
         else:
-            obstore.put(self._store, key, content, chunk_size=PIECE, max_concurrency=2)
+            obstore.put(self._store, key, content, chunk_size=self._piece, max_concurrency=2)
         self._remember(key)
 
     def _is_there(self, key: str, size: int) -> bool:

@@ -190,6 +190,7 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(["customer"], ["customer.id"], name="fk_seat_customer"),
         sa.PrimaryKeyConstraint("id", name="pk_seat"),
     )
+    op.create_index("ix_seat_contact", "seat", ["contact"], unique=False)
     op.create_index("ix_seat_customer", "seat", ["customer"], unique=False)
     op.create_index(
         "uq_seat_held",

@@ -1,0 +1,197 @@
+"""models/blobs.py: one contract for a folder, memory and S3; and what a folder needs to survive a power cut."""
+
+import os
+import tracemalloc
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import blobs as module
+from models.blobs import IN_MEMORY, BlobStore, open_blobs
+from models.errors import PostdeskError
+
+SIZES = [0, 1, IN_MEMORY - 1, IN_MEMORY, IN_MEMORY + 1, 6 << 20, 11 << 20]
+
+
+@pytest.fixture(params=["file", "memory", "s3", "s3 with prefix"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    if request.param == "file":
+        return open_blobs(f"file://{tmp_path}/desk%20blobs")
+    if request.param == "memory":
+        return open_blobs("memory:")
+    s3 = request.getfixturevalue("s3")
+    return open_blobs(s3.url.replace("?", "/desk/a?") if "prefix" in request.param else s3.url)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def local(folder: Path) -> BlobStore:
+    return open_blobs(str(folder))
+
+
+def chunks(octets: bytes, size: int = 100_000) -> Iterator[bytes]:
+    yield from (octets[at : at + size] for at in range(0, len(octets), size))
+
+
+def octets_of(size: int) -> bytes:
+    return (b"%d;" % size * (size // 2 + 1))[:size]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_was_put_comes_back_by_its_hash(store: BlobStore, size: int) -> None:
+    octets = octets_of(size)
+    name = sha256(octets).hexdigest()
+    assert not store.exists(name)
+    assert store.put(chunks(octets)) == (name, size)
+    store.sync()
+    assert store.exists(name) and store.get(name) == octets
+    assert b"".join(store.stream(name)) == octets
+    assert store.put_bytes(octets) == (name, size) == store.put(iter([octets]))
+    store.sync()
+    store.delete(name)
+    store.delete(name)
+    assert not store.exists(name)
+    with pytest.raises(FileNotFoundError):
+        store.get(name)
+    with pytest.raises(FileNotFoundError):
+        store.stream(name)
+
+
+@pytest.mark.parametrize("size", [0, 1000, IN_MEMORY + 1, 7 << 20])
+def test_a_range_of_a_file_is_kept(store: BlobStore, tmp_path: Path, size: int) -> None:
+    octets = octets_of(size)
+    name = sha256(octets).hexdigest()
+    spool = tmp_path / "spool"
+    spool.write_bytes(b"before" + octets + b"after")
+    store.put_file(spool, 6, size, name)
+    assert store.get(name) == octets
+    spool.unlink()
+    store.put_file(spool, 6, size, name)  # it is there: the file is not even opened
+
+
+def test_a_file_that_ends_too_early_leaves_nothing(store: BlobStore, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.write_bytes(b"x" * (IN_MEMORY + 10))
+    for size in (IN_MEMORY + 11, 20):
+        with pytest.raises(EOFError):
+            store.put_file(spool, IN_MEMORY if size == 20 else 0, size, "a" * 64)
+        assert not store.exists("a" * 64)
+
+
+def test_a_put_that_fails_half_way_leaves_nothing_to_find(store: BlobStore) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x" * (IN_MEMORY + 1)
+        raise ValueError("the parser stopped")
+
+    with pytest.raises(ValueError, match="the parser stopped"):
+        store.put(broken())
+
+
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 62 + "/x"])
+def test_only_a_hash_is_a_name(store: BlobStore, name: str) -> None:
+    for call in (store.get, store.exists, store.delete, store.stream):
+        with pytest.raises(ValueError, match="not a SHA-256"):
+            call(name)
+
+
+@pytest.mark.parametrize("url", ["http://x/y", "s3:///x", "file://host/x", "s3://b?endpont=x", "ftp://x"])
+def test_an_unknown_url_says_what_to_write(url: str) -> None:
+    with pytest.raises(PostdeskError, match=r"write file:///folder|knows endpoint"):
+        open_blobs(url)
+
+
+def test_a_long_blob_is_never_whole_in_memory(local: BlobStore) -> None:
+    tracemalloc.start()
+    local.put(b"%07d" % n * 40_000 for n in range(360))  # 100 MB
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_blob_that_exists_is_not_written_again(local: BlobStore, folder: Path) -> None:
+    name, _ = local.put_bytes(b"logo")
+    path = folder / name[:2] / name[2:]
+    before = path.stat()
+    local.put_bytes(b"logo")
+    after = path.stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_the_ruin_of_a_power_cut_is_written_again(local: BlobStore, folder: Path) -> None:
+    name, _ = local.put_bytes(b"whole")
+    path = folder / name[:2] / name[2:]
+    path.write_bytes(b"")
+    local.put_bytes(b"whole")
+    assert local.get(name) == b"whole"
+
+
+def _noted(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    synced: list[str] = []
+    true_fsync = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(os.path.relpath(Path(f"/proc/self/fd/{handle}").readlink(), folder))
+        true_fsync(handle)
+
+    monkeypatch.setattr(module.os, "fsync", fsync)
+    return synced
+
+
+def test_sync_makes_files_durable_and_then_their_folders(
+    local: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = _noted(monkeypatch, folder)
+    names = [local.put_bytes(b"%d" % n)[0] for n in range(20)]
+    long, _ = local.put([b"x" * (IN_MEMORY + 1)])
+    assert synced == []
+    local.sync()
+    files = {f"{name[:2]}/{name[2:]}" for name in (*names, long)}
+    assert set(synced[: len(files)]) == files
+    assert set(synced[len(files) :]) == {name[:2] for name in (*names, long)}
+    synced.clear()
+    local.sync()
+    assert synced == []
+
+
+def test_a_blob_of_another_process_is_made_durable_too(
+    local: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been put a moment ago, and its process may never come to sync."""
+    name, _ = open_blobs(str(folder)).put_bytes(b"logo")
+    synced = _noted(monkeypatch, folder)
+    local.put_bytes(b"logo")
+    local.sync()
+    assert synced == [f"{name[:2]}/{name[2:]}", name[:2]]
+
+
+def test_what_could_not_be_made_durable_is_gone(
+    local: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault F10: after a failed fsync the next one would succeed without the data."""
+    name, _ = local.put_bytes(b"unlucky")
+
+    def fail(_handle: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module.os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            local.sync()
+    assert not local.exists(name)
+    local.put_bytes(b"unlucky")
+    local.sync()
+    assert local.get(name) == b"unlucky"
+
+
+def test_nothing_is_left_beside_the_blobs(local: BlobStore, folder: Path) -> None:
+    for _ in range(2):
+        local.put([b"x" * (IN_MEMORY + 1)])
+    found: list[Any] = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(found) == 1

@@ -1,0 +1,201 @@
+"""models/customer.py: who is registered, and which domains can't be."""
+
+import pytest
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from models.customer import (
+    CustomerDomain,
+    add_address,
+    add_contact,
+    add_customer,
+    add_domain,
+    add_partner,
+    check_domain,
+    end_seat,
+    find_contact,
+    give_seat,
+    learn_contact,
+    main_address,
+)
+from models.db import transaction
+from models.errors import Refused
+from models.mail import Mailbox
+from models.staff import add_agent, find_agent
+from tests.models.made import NOW
+
+# Threat T07: whoever gets an address there would be "the customer"
+PUBLIC_SUFFIXES = [
+    "com",
+    "de",
+    "se",
+    "co.uk",
+    "org.uk",
+    "com.au",
+    "co.jp",
+    "com.br",
+    "com.mx",
+    "gob.es",
+    "com.es",
+    "org.es",
+    "github.io",
+    "gitlab.io",
+    "blogspot.com",
+    "herokuapp.com",
+    "azurewebsites.net",
+    "pages.dev",
+    "vercel.app",
+    "netlify.app",
+    "s3.amazonaws.com",
+    "cloudfront.net",
+    "co.nz",
+    "gov.uk",
+]
+FREE_MAIL = [
+    "gmail.com",
+    "googlemail.com",
+    "outlook.com",
+    "outlook.es",
+    "hotmail.com",
+    "hotmail.se",
+    "hotmail.es",
+    "live.com",
+    "live.se",
+    "msn.com",
+    "yahoo.com",
+    "yahoo.es",
+    "yahoo.co.uk",
+    "icloud.com",
+    "me.com",
+    "aol.com",
+    "gmx.de",
+    "gmx.net",
+    "web.de",
+    "t-online.de",
+    "proton.me",
+    "protonmail.com",
+    "tuta.com",
+    "mail.ru",
+    "yandex.ru",
+    "qq.com",
+    "163.com",
+    "naver.com",
+    "telia.com",
+    "comhem.se",
+    "spray.se",
+    "terra.es",
+    "telefonica.net",
+    "orange.es",
+    "wanadoo.fr",
+    "free.fr",
+    "laposte.net",
+    "libero.it",
+    "onmicrosoft.com",
+    "GMail.com",
+    "hotmail.COM.",
+]
+
+
+@pytest.mark.parametrize("domain", PUBLIC_SUFFIXES)
+def test_a_public_suffix_is_refused_with_what_to_write(domain: str) -> None:
+    with pytest.raises(Refused, match=r"public suffix.*such as acme\."):
+        check_domain(domain)
+
+
+@pytest.mark.parametrize("domain", FREE_MAIL)
+def test_a_free_mail_domain_is_refused_with_what_to_write(domain: str) -> None:
+    with pytest.raises(Refused, match="postdesk contact add ADDRESS"):
+        check_domain(domain)
+
+
+@pytest.mark.parametrize("domain", ["", "acme", "su@acme.test", "acme test", "http://acme.test", "10.0.0.1", "a..b"])
+def test_what_is_no_domain_is_refused(domain: str) -> None:
+    with pytest.raises(Refused, match="no mail domain"):
+        check_domain(domain)
+
+
+@pytest.mark.parametrize(
+    ("domain", "kept"),
+    [
+        ("Acme.TEST", "acme.test"),
+        ("acme.co.uk.", "acme.co.uk"),
+        ("acme.onmicrosoft.com", "acme.onmicrosoft.com"),
+        ("Müller.de", "xn--mller-kva.de"),
+        (" mail.acme.example ", "mail.acme.example"),
+    ],
+)
+def test_a_companys_own_domain_is_taken_as_a_labels(domain: str, kept: str) -> None:
+    assert check_domain(domain) == kept
+
+
+def test_a_domain_belongs_to_one_customer(database: sa.Engine) -> None:
+    with transaction(database) as session:
+        acme, other = (add_customer(session, name, NOW).id or 0 for name in ("Acme", "Other"))
+        add_domain(session, acme, "acme.test")
+        assert add_domain(session, acme, "ACME.test", subdomains=True).subdomains
+        with pytest.raises(Refused, match=r"acme.test belongs to Acme"):
+            add_domain(session, other, "acme.test")
+    with pytest.raises(sa.exc.IntegrityError), transaction(database) as session:
+        session.add(CustomerDomain(customer=other, domain="acme.test", skeleton="x"))
+
+
+def test_a_refusal_takes_back_what_was_done_before_it(database: sa.Engine) -> None:
+    with pytest.raises(Refused), transaction(database) as session:
+        add_domain(session, add_customer(session, "Acme", NOW).id or 0, "gmail.com")
+    with transaction(database) as session:
+        add_customer(session, "Acme", NOW)  # the name is free still
+
+
+def test_names_zones_and_addresses_are_checked(database: sa.Engine) -> None:
+    with transaction(database) as session:
+        acme = add_customer(session, "Acme", NOW).id or 0
+        for call in (
+            lambda: add_customer(session, "Acme", NOW),
+            lambda: add_customer(session, "  ", NOW),
+            lambda: add_customer(session, "New", NOW, zone="Europe/Nowhere"),
+            lambda: add_contact(session, "no address", NOW, customer=acme),
+            lambda: add_agent(session, "no address", "X", NOW),
+        ):
+            with pytest.raises(Refused):
+                call()
+        add_partner(session, "Acme", NOW)  # partners have names of their own
+        add_agent(session, "Ana@nordvik.test", "Ana", NOW)
+        assert find_agent(session, "ANA@nordvik.test")
+        with pytest.raises(Refused, match="agent already"):
+            add_agent(session, "ana@Nordvik.test", "Ana", NOW)
+
+
+def test_a_person_has_addresses_and_belongs_to_several_customers(database: sa.Engine) -> None:
+    with transaction(database) as session:
+        acme, other = (add_customer(session, name, NOW).id or 0 for name in ("Acme", "Other"))
+        lucia = add_contact(session, "Lucia@acme.test", NOW, customer=acme, name="Lucía")
+        again = add_contact(session, "lucia@ACME.test", NOW, customer=other, language="es")
+        assert (again.id, again.name, again.language) == (lucia.id, "Lucía", "es")
+        add_address(session, lucia.id or 0, "l@acme.test")
+        add_address(session, lucia.id or 0, "l@acme.test")
+        found = find_contact(session, "L@acme.test")
+        assert found and found.id == lucia.id
+        assert main_address(session, lucia.id or 0) == "lucia@acme.test"
+        eva = learn_contact(session, Mailbox(address="eva@acme.test", name="Eva"), acme, NOW)
+        with pytest.raises(Refused, match="Lucía's"):
+            add_address(session, eva, "l@acme.test")
+
+
+def seated(session: Session, customer: int, name: str) -> int:
+    person = add_contact(session, f"{name}@acme.test", NOW, customer=customer).id or 0
+    return give_seat(session, person, customer, NOW).id or 0
+
+
+def test_no_more_seats_than_agreed(database: sa.Engine) -> None:
+    with transaction(database) as session:
+        acme = add_customer(session, "Acme", NOW, seats=2).id or 0
+        one = seated(session, acme, "a")
+        assert seated(session, acme, "a") == one
+        seated(session, acme, "b")
+    with pytest.raises(Refused, match=r"2 seats, held by a@acme.test, b@acme.test"), transaction(database) as session:
+        seated(session, acme, "c")
+    with transaction(database) as session:
+        assert end_seat(session, one, NOW) and not end_seat(session, one, NOW)
+        seated(session, acme, "c")
+        with pytest.raises(Refused):
+            seated(session, acme, "a")
