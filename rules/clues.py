@@ -13,7 +13,6 @@ from models.mail import Mailbox, ParsedMail
 from models.names import canonical_address, canonical_domain, parent_domains, skeleton
 from models.vocabulary import MailboxPurpose
 from rules.policy import Policy
-from rules.subject import without_prefixes
 from rules.tokens import (
     Keys,
     check_loop_marker,
@@ -65,8 +64,12 @@ def canonical_author(author: Mailbox | None) -> str | None:
 
 
 def words_key(author: str | None, mail: ParsedMail) -> str:
-    """The same for mails of one author that differ in digits, white space and reply prefixes only; "" without words."""
-    words = f"{without_prefixes(mail.subject)}\n{mail.text[:_WORDS_LIMIT]}"
+    """The same for mails of one author that differ in digits, white space and subject prefixes only; "" without words.
+
+    Each machine has a prefix of its own, and two that answer each other heap them up: `Undeliverable: Re: Hello`. So
+    of the subject only what follows the last colon counts.
+    """
+    words = f"{mail.subject.rpartition(':')[2]}\n{mail.text[:_WORDS_LIMIT]}"
     flat = " ".join(_DIGITS.sub("0", words).lower().split())
     return hashlib.sha256(f"{author}\n{flat}".encode("utf-8", "replace")).hexdigest() if author and flat else ""
 

@@ -74,6 +74,7 @@ SAME = [
     ("Re: Ticket 18  received", "We got it.\nNumber 18.", True),
     ("AW: Re: TICKET 4711 received", "we got it. Number 4711.", True),
     ("Ticket 17 received", "We got it. Number 17. Thanks", False),
+    ("Undeliverable: Re: Undeliverable: Re: Ticket 17 received", "We got it. Number 17.", True),
     ("Other", "We got it. Number 17.", False),
 ]
 
