@@ -32,6 +32,18 @@ _POLICIES = ("none", "quarantine", "reject")  # in the order of their strictness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Border:
+    """A mail system of ours in front of the desk that authenticates, and strips fields in its own name from outside.
+
+    `own_hosts`: hosts (each with its sub-domains; one that ends in a colon is a prefix, as "2002:") whose Received
+    fields may stand above the border's results.
+    """
+
+    authserv_id: str
+    own_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthResStatement:
     """What one Authentication-Results value says. `results` are (method, result) words in the order of the field."""
 
@@ -42,24 +54,16 @@ class AuthResStatement:
     dkim_domains: tuple[str, ...]  # header.d of those that passed
 
 
-def read_authres(
-    fields: Iterable[Field],
-    *,
-    author_domain: str,
-    authserv_id: str | None,
-    stripped_at_border: bool,
-    own_hosts: Collection[str] = (),
-) -> AuthEvidence | None:
+def read_authres(fields: Iterable[Field], border: Border | None, author_domain: str) -> AuthEvidence | None:
     """The border's verdict on mail by an author of `author_domain` (A-label form), or None: it says nothing.
 
-    `own_hosts`: hosts (each with its sub-domains; one that ends in a colon is a prefix, as "2002:") whose Received
-    fields may stand above the border's results.
+    `border` is None for every way in that is not marked as stripped at the border.
     """
-    if not authserv_id or not stripped_at_border:
+    if border is None or not border.authserv_id:
         return None
-    found = [one for value in _border_values(fields, own_hosts) if (one := parse_authres(value)) is not None]
-    ours = [one for one in found if one.authserv_id == authserv_id.strip().lower()]
-    return _evidence(ours, author_domain, authserv_id) if ours else None
+    found = [one for value in _border_values(fields, border.own_hosts) if (one := parse_authres(value)) is not None]
+    ours = [one for one in found if one.authserv_id == border.authserv_id.strip().lower()]
+    return _evidence(ours, author_domain, border.authserv_id) if ours else None
 
 
 def parse_authres(value: str) -> AuthResStatement | None:

@@ -24,7 +24,7 @@ from dkim.util import InvalidTagValueList, parse_tag_value
 
 from ingest.body_hash import BodyHash
 from ingest.resolver import Deadline, DnsStatus
-from ingest.scan import Octets
+from ingest.scan import Field, Octets
 from models.names import canonical_domain
 from models.vocabulary import AuthResult
 
@@ -108,6 +108,10 @@ class SignedMail:
             return
         self.fields = [(name, value) for name, value in fields]
 
+    def trace(self) -> Iterable[Field]:
+        """The fields from the top, in the form of ingest/scan.py."""
+        return (Field(name.decode("ascii").lower(), value) for name, value in self.fields)
+
     def uncovered(self, signed: Collection[bytes]) -> str:
         """Why a signature over `signed` fields does not cover what is shown; "" where it does."""
         for name in _SINGLE:
@@ -170,7 +174,7 @@ def _verify_arc(mail: SignedMail, ask: Deadline, seals: tuple[str, ...], sets: S
     verifier = _ArcVerifier(mail)
     try:
         word, _, _ = verifier.verify(  # type: ignore[no-untyped-call]
-            dnsfunc=lambda name, timeout=0: _find_key(_text(name), b"rsa-sha256", ask)[0]
+            dnsfunc=lambda name, timeout=0: _find_key(_text(name), ask)[0]
         )
     except Exception:  # as in _verify
         word = dkim.CV_Fail
@@ -196,7 +200,7 @@ def _first_claims(sets: Sequence[_Field]) -> str:
 def _check(mail: SignedMail, one: _Candidate, ask: Deadline, at: datetime) -> Signature:
     result, note = _refusal(mail, one, at)
     if result is None:
-        key, result, note = _find_key(f"{_text(one.tags[b's'])}._domainkey.{one.domain}", one.tags[b"a"], ask)
+        key, result, note = _find_key(f"{_text(one.tags[b's'])}._domainkey.{one.domain}", ask)
         if key is not None:
             result, note = _verify(mail, one, key)
     return Signature(domain=one.domain, result=result, note=note)
@@ -225,8 +229,8 @@ def _refusal(mail: SignedMail, one: _Candidate, at: datetime) -> tuple[AuthResul
     return None, ""
 
 
-def _find_key(name: str, algorithm: bytes, ask: Deadline) -> tuple[bytes | None, AuthResult, str]:
-    """The key record under `name` if it may verify `algorithm` (RFC 6376 §3.6.1), else why not."""
+def _find_key(name: str, ask: Deadline) -> tuple[bytes | None, AuthResult, str]:
+    """The key record under `name` if it may be used (RFC 6376 §3.6.1), else why not."""
     answer = ask.ask(name, "TXT")
     if answer.status is DnsStatus.FAILED:
         return None, AuthResult.TEMPERROR, "the key was not answered"
@@ -240,10 +244,8 @@ def _find_key(name: str, algorithm: bytes, ask: Deadline) -> tuple[bytes | None,
         return None, AuthResult.PERMERROR, "unreadable or revoked key"
     if b"y" in tags.get(b"t", b"").replace(b" ", b"").split(b":"):
         return None, AuthResult.POLICY, "key in testing mode"  # to be treated as unsigned
-    if not _allows(tags, b"h", b"sha256") or not (_allows(tags, b"s", b"email")):
+    if not _allows(tags, b"h", b"sha256") or not _allows(tags, b"s", b"email"):
         return None, AuthResult.PERMERROR, "key for another hash or service"
-    if kind != algorithm.partition(b"-")[0]:
-        return None, AuthResult.PERMERROR, "key of another kind"
     if kind == b"rsa" and not _is_sane_rsa(key, bits):
         return None, AuthResult.POLICY, f"key of {bits} bits"
     return record, AuthResult.NONE, ""

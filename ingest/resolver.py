@@ -104,7 +104,7 @@ class DnsResolver:
     def ask(self, name: str, kind: str, within_s: float) -> Answer:
         """See `Resolver`. A question that failed a moment ago is not asked again."""
         question = (name.lower().rstrip("."), kind)
-        if self._failed.get(question, 0.0) > self._clock() or within_s <= 0:
+        if self._failed.get(question, 0.0) > self._clock():
             return FAILED
         try:
             asked = dns.name.from_text(question[0])

@@ -9,10 +9,10 @@ author's own domain, or for one of the same organization (RFC 9989 §4.4); or th
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ingest.authres import parse_authres
+from ingest.authres import Border, parse_authres, read_authres
 from ingest.dkim_check import (
     MAX_SIGNATURES,
     ArcChain,
@@ -28,7 +28,7 @@ from ingest.scan import Octets
 from ingest.spf_check import check_spf, spf_domain
 from models.mail import AuthEvidence, Envelope
 from models.names import canonical_domain
-from models.vocabulary import AuthResult, Belief
+from models.vocabulary import AuthResult, Belief, Source
 
 # The best word first: what a mail with several signatures is said to have.
 _BEST_FIRST = (
@@ -46,6 +46,7 @@ class _Findings:
     """All that was looked at, before it is judged."""
 
     policy: DomainPolicy
+    client_known: bool
     spf: AuthResult
     spf_domain: str
     spf_aligned: bool
@@ -61,21 +62,31 @@ def authenticate(
     resolver: Resolver,
     *,
     sealers: Collection[str] = (),
+    border: Border | None = None,
     deadline_s: float = 5.0,
     now: datetime,
 ) -> AuthEvidence:
-    """What we find out about mail by an author of `author_domain`. `sealers`: domains whose ARC seals count.
+    """What we find out about mail by an author of `author_domain`, all questions answered within `deadline_s` seconds.
 
-    `now` is aware. A signature that expired while the mail lay in our own spool had not expired when it came.
+    `sealers`: domains whose ARC seals count. `border`: the mail system of ours that this mail came through, if any; it
+    is the client then, so that SPF says nothing, and its word counts where we find no proof ourselves. `now` is aware;
+    a signature that expired while the mail lay in our own spool had not expired when it came.
     """
     ask = Deadline(resolver, deadline_s)
     mail = SignedMail(octets)
     domain = canonical_domain(author_domain) or author_domain.lower()
+    if border or envelope.source is Source.LMTP:  # the client is a relay of ours
+        envelope = replace(envelope, client_ip=None)
     findings = _look(mail, envelope, domain, ask, min(now, envelope.received_at))
     arc = ArcChain(result=AuthResult.NONE)
     if sealers and not findings.spf_aligned and not findings.dkim_aligned:
         arc = check_arc(mail, sealers, ask)
-    return _judge(findings, arc)
+    own = _judge(findings, arc)
+    said = read_authres(mail.trace(), border, domain)
+    if said is None or own.belief is Belief.BELIEVED:
+        return own
+    policy = said.dmarc_policy or own.dmarc_policy
+    return replace(said, arc=own.arc, dmarc_policy=policy, evidence=said.evidence + own.evidence)
 
 
 def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: datetime) -> _Findings:
@@ -95,6 +106,7 @@ def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: 
     signatures += check_signatures(mail, far, ask, at)
     return _Findings(
         policy=policy,
+        client_known=envelope.client_ip is not None,
         spf=check_spf(envelope, ask) if spf is None else spf,
         spf_domain=client,
         spf_aligned=spf_aligned,
@@ -122,7 +134,8 @@ def _judge(found: _Findings, arc: ArcChain) -> AuthEvidence:
 
 
 def _dmarc(found: _Findings) -> AuthResult:
-    """RFC 9989 §5.3.4. A failure is one only where every aligned identifier was really heard."""
+    """RFC 9989 §5.3. A failure is one only where every identifier that could be aligned was really checked: without a
+    client (IMAP, an archive, a border in front of us) the SPF half of the question stays open."""
     if found.policy.record is None:
         return AuthResult.TEMPERROR if found.policy.unanswered else AuthResult.NONE
     if found.dkim_aligned or found.spf_aligned:
@@ -133,7 +146,7 @@ def _dmarc(found: _Findings) -> AuthResult:
         unheard.append(found.spf_domain)
     if found.policy.unanswered or any(may_align(domain) for domain in unheard):
         return AuthResult.TEMPERROR
-    return AuthResult.FAIL
+    return AuthResult.FAIL if found.client_known else AuthResult.NONE
 
 
 def _belief(proved: bool, dmarc: AuthResult, policy: DomainPolicy) -> Belief:
@@ -161,6 +174,8 @@ def _lines(found: _Findings, arc: ArcChain, vouched: bool, dmarc: AuthResult) ->
     """Only words of ours, and domains in A-label form: a person reads this next to the mail."""
     spf_end = ", aligned" if found.spf_aligned else ""
     lines = [f"spf={found.spf} for {found.spf_domain or 'no domain'}{spf_end}"]
+    if not found.client_known:
+        lines = ["spf=none, the client is not known"]
     for one in found.signatures:
         aligned = ", aligned" if one.result is AuthResult.PASS and one.domain in found.dkim_aligned else ""
         lines.append(f"dkim={one.result} for {one.domain or 'no domain'}{aligned}{_note(one.note)}")

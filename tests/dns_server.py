@@ -31,6 +31,7 @@ class Late:
 
 
 Entry = str | list[str] | Late | Trouble
+_Handler = type[socketserver.BaseRequestHandler]
 Zone = Mapping[tuple[str, str], Entry]
 
 
@@ -63,9 +64,8 @@ class DnsServer:
                     packed = reply.pack()
                     self.request.sendall(struct.pack("!H", len(packed)) + packed)
 
-        self._udp = _ThreadingUdp(("127.0.0.1", 0), Udp)
+        self._udp, self._tcp = _on_one_port(Udp, Tcp)
         self.port: int = self._udp.server_address[1]
-        self._tcp = _ThreadingTcp(("127.0.0.1", self.port), Tcp)
         self._threads = [threading.Thread(target=one.serve_forever, args=(0.005,)) for one in (self._udp, self._tcp)]
 
     def reply(self, query: bytes) -> DNSRecord | None:
@@ -114,6 +114,17 @@ class _ThreadingUdp(socketserver.ThreadingUDPServer):
 class _ThreadingTcp(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
+
+
+def _on_one_port(udp: _Handler, tcp: _Handler) -> tuple[_ThreadingUdp, _ThreadingTcp]:
+    """Both servers; a port that is free for one of them may be taken for the other."""
+    for _ in range(50):
+        first = _ThreadingTcp(("127.0.0.1", 0), tcp)
+        try:
+            return _ThreadingUdp(("127.0.0.1", first.server_address[1]), udp), first
+        except OSError:
+            first.server_close()
+    raise OSError("no port is free for both")
 
 
 def _cut(reply: DNSRecord) -> bytes:

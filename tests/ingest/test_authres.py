@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ingest.authres import parse_authres, read_authres
+from ingest.authres import Border, parse_authres, read_authres
 from ingest.scan import Field
 from models.mail import AuthEvidence
 from models.vocabulary import AuthResult, Belief
@@ -25,15 +25,9 @@ def fields(raw: bytes) -> list[Field]:
 
 
 def read(
-    raw: bytes,
-    authserv_id: str | None = "mx.hd.test",
-    stripped: bool = True,
-    author: str = "acme.test",
-    own_hosts: tuple[str, ...] = (),
+    raw: bytes, authserv_id: str = "mx.hd.test", author: str = "acme.test", own_hosts: tuple[str, ...] = ()
 ) -> AuthEvidence | None:
-    return read_authres(
-        fields(raw), author_domain=author, authserv_id=authserv_id, stripped_at_border=stripped, own_hosts=own_hosts
-    )
+    return read_authres(fields(raw), Border(authserv_id=authserv_id, own_hosts=own_hosts), author)
 
 
 def belief(raw: bytes, **settings: object) -> Belief | None:
@@ -126,9 +120,9 @@ def test_not_the_word_of_our_border(value: bytes) -> None:
     assert read(b"Authentication-Results: " + value + b"\r\n" + HOP + REST) is None
 
 
-@pytest.mark.parametrize("settings", [{"authserv_id": None}, {"authserv_id": ""}, {"stripped": False}])
-def test_way_in_that_is_not_set_up_says_nothing(settings: dict[str, object]) -> None:
-    assert belief(GOOD + HOP + REST, **settings) is None
+@pytest.mark.parametrize("border", [None, Border(authserv_id="")])
+def test_way_in_that_is_not_set_up_says_nothing(border: Border | None) -> None:
+    assert read_authres(fields(GOOD + HOP + REST), border, "acme.test") is None
 
 
 # --- what it says

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ingest.authres import Border
 from ingest.dkim_check import _is_sane_rsa
 from ingest.resolver import Answer, DnsResolver, DnsStatus
 from ingest.sender_auth import authenticate
@@ -54,12 +55,15 @@ def check(
     envelope: Envelope = ENVELOPE,
     author: str = "acme.test",
     sealers: tuple[str, ...] = (),
+    border: Border | None = None,
     deadline_s: float = 5.0,
     otherwise: Trouble | None = None,
 ) -> AuthEvidence:
     with DnsServer(zone() if records is None else records, otherwise) as server:
         resolver = DnsResolver(["127.0.0.1"], port=server.port)
-        return authenticate(Octets(raw), envelope, author, resolver, sealers=sealers, deadline_s=deadline_s, now=NOW)
+        return authenticate(
+            Octets(raw), envelope, author, resolver, sealers=sealers, border=border, deadline_s=deadline_s, now=NOW
+        )
 
 
 def sign_as_list(raw: bytes) -> bytes:
@@ -182,6 +186,7 @@ def test_other_keys() -> None:
     assert check(sign(MAIL, selector="small", key=rsa_key(1024))).belief is Belief.BELIEVED
     assert check(sign(MAIL, selector="gone")).dkim is AuthResult.PERMERROR
     assert check(sign(MAIL, selector="ed")).dkim is AuthResult.PERMERROR  # an RSA signature, another kind of key
+    assert check(sign(MAIL, key=replace(rsa_key(), algorithm=b"rsa-sha1"))).dkim is AuthResult.PERMERROR  # RFC 8301
 
 
 @pytest.mark.parametrize(
@@ -235,8 +240,9 @@ def test_null_reverse_path_is_judged_by_helo() -> None:
 def test_no_client_no_spf() -> None:
     """IMAP and archives name no client: the signature has to do."""
     imap = replace(ENVELOPE, source=Source.IMAP, client_ip=None)
-    assert check(MAIL, envelope=imap).spf is AuthResult.NONE
     assert check(sign(MAIL), envelope=imap).belief is Belief.BELIEVED
+    found = check(MAIL, envelope=imap)  # SPF might have passed: nothing is proved, and nothing refuted
+    assert (found.spf, found.dmarc, found.belief) == (AuthResult.NONE, AuthResult.NONE, Belief.UNPROVED)
 
 
 @pytest.mark.parametrize(
@@ -340,6 +346,7 @@ REJECT = "v=DMARC1; p=reject"
         # psd=n: the organization ends here
         ({"acme.test": REJECT, "x.acme.test": f"{REJECT}; psd=n"}, "a.x.acme.test", "x.acme.test", True),
         ({"acme.test": REJECT, "x.acme.test": f"{REJECT}; psd=n"}, "a.x.acme.test", "acme.test", False),
+        ({"acme.test": REJECT, "x.acme.test": f"{REJECT}; psd=n"}, "acme.test", "a.x.acme.test", False),
         # psd=y: the organization is one label below
         ({"gov.test": f"{REJECT}; psd=y"}, "mail.tax.gov.test", "tax.gov.test", True),
         ({"gov.test": f"{REJECT}; psd=y"}, "tax.gov.test", "police.gov.test", False),
@@ -521,6 +528,36 @@ def test_arc_without_its_parts_is_no_chain() -> None:
         begin = next(i for i, line in enumerate(lines) if line.startswith(field))
         end = next(i for i in range(begin + 1, len(lines)) if not lines[i].startswith((b" ", b"\t")))
         assert check(b"\r\n".join(lines[:begin] + lines[end:]), sealers=("list.test",)).belief is Belief.REFUTED
+
+
+# --- a border of ours in front
+
+
+PASSED = b"Authentication-Results: mx.hd.test; spf=pass smtp.mailfrom=acme.test; dmarc=pass header.from=acme.test\r\n"
+FAILED = PASSED.replace(b"dmarc=pass", b"dmarc=fail (p=reject)")
+HOP = b"Received: from mail.acme.test by mx.hd.test; Mon, 02 Mar 2026 10:00:00 +0000\r\n"
+BORDER = Border(authserv_id="mx.hd.test")
+
+
+@pytest.mark.parametrize(
+    ("raw", "border", "belief"),
+    [
+        (PASSED + HOP + MAIL, BORDER, Belief.BELIEVED),
+        (FAILED + HOP + MAIL, BORDER, Belief.REFUTED),
+        (HOP + MAIL, BORDER, Belief.UNPROVED),  # the border says nothing, and we do not know the client
+        (HOP + PASSED + MAIL, BORDER, Belief.UNPROVED),  # T02
+        (FAILED + HOP + sign(MAIL), BORDER, Belief.BELIEVED),  # our own proof is better than any word
+        (PASSED + HOP + MAIL, None, Belief.REFUTED),
+    ],
+)
+def test_word_of_a_border(raw: bytes, border: Border | None, belief: Belief) -> None:
+    assert check(raw, border=border).belief is belief
+
+
+def test_border_is_not_taken_for_the_client() -> None:
+    """SPF of the author's domain would be asked about our own relay."""
+    assert check(HOP + MAIL, border=BORDER, envelope=FROM_ACME).spf is AuthResult.NONE
+    assert check(MAIL, envelope=replace(FROM_ACME, source=Source.LMTP)).spf is AuthResult.NONE
 
 
 # --- what a stranger may throw at it
