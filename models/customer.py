@@ -1,6 +1,6 @@
 """Customers, their domains, contacts, seats, and the partners who serve them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from zoneinfo import available_timezones
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from publicsuffixlist import PublicSuffixList
 from sqlmodel import Field, Session, SQLModel, select
 
+from models.access_values import free_slot
 from models.columns import insert_new, storable, table_of, words
 from models.errors import Refused
 from models.mail import Mailbox
@@ -37,6 +38,7 @@ class Customer(SQLModel, table=True):
     zone: str = "UTC"
     colleagues: ColleaguePolicy = Field(default=ColleaguePolicy.HOLD, sa_type=words(ColleaguePolicy))
     needs_belief: bool = False
+    approves_access: bool = False  # requests in which everything fits need no agent
     first_line_partner: int | None = Field(default=None, foreign_key="partner.id")
     account_manager: int | None = Field(default=None, foreign_key="agent.id")
     seats: int = 2  # active seats agreed; a lowered number removes nobody
@@ -88,7 +90,11 @@ class PartnerCustomer(SQLModel, table=True):
 
 
 class Seat(SQLModel, table=True):
-    """What lets a contact use support for a customer. An ended seat stays as history; lending adds rows."""
+    """What lets a contact use support for a customer. An ended seat stays as history; lending adds rows.
+
+    Each seat that counts has a `slot` of its own, so the database itself keeps the contract's number: a stand-in gets
+    the slot of the seat that rests, and two approvals at once collide on the last one.
+    """
 
     __tablename__ = "seat"
     __table_args__ = (
@@ -97,17 +103,33 @@ class Seat(SQLModel, table=True):
             "contact",
             "customer",
             unique=True,
-            sqlite_where=sa.text("state <> 'ended'"),
-            postgresql_where=sa.text("state <> 'ended'"),
+            sqlite_where=sa.text("state IN ('active', 'resting')"),
+            postgresql_where=sa.text("state IN ('active', 'resting')"),
         ),
+        sa.Index(
+            "uq_seat_slot",
+            "customer",
+            "slot",
+            unique=True,
+            sqlite_where=sa.text("state IN ('active', 'reserved')"),
+            postgresql_where=sa.text("state IN ('active', 'reserved')"),
+        ),
+        sa.Index("ix_seat_state_until", "state", "until"),
+        sa.CheckConstraint("slot >= 1", name="slot"),
+        sa.CheckConstraint("state <> 'active' OR slot IS NOT NULL", name="active"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
     customer: int = Field(foreign_key="customer.id", index=True)
-    contact: int = Field(foreign_key="contact.id")
+    contact: int = Field(foreign_key="contact.id", index=True)
     state: SeatState = Field(default=SeatState.ACTIVE, sa_type=words(SeatState))
+    slot: int | None = None
     starts: datetime
     until: datetime | None = None  # None = no end agreed
+    stands_in_for: int | None = Field(default=None, foreign_key="seat.id", index=True)
+    starts_on: date | None = None  # of a replacement, in the customer's zone
+    ends_on: date | None = None  # its last day
+    flag: str | None = None  # what an agent should look at
 
 
 PARTNER = table_of(Partner)
@@ -260,16 +282,19 @@ def give_seat(session: Session, contact: int, customer: int, now: datetime) -> S
     Raises Refused where the agreed number of seats is taken; its text names the holders.
     """
     agreed = session.exec(select(Customer).where(Customer.id == customer).with_for_update()).one()
-    held = list(session.exec(select(Seat).where(Seat.customer == customer, Seat.state == SeatState.ACTIVE)))
+    counting = (SeatState.ACTIVE, SeatState.RESERVED)
+    counts = (SEAT.c.state.in_(counting), SEAT.c.slot.is_not(None))
+    held = list(session.exec(select(Seat).where(Seat.customer == customer, *counts)))
     mine = next((seat for seat in held if seat.contact == contact), None)
     if mine:
         return mine
-    if len(held) >= agreed.seats:
+    slot = free_slot([seat.slot for seat in held if seat.slot], agreed.seats)
+    if slot is None:
         holders = ", ".join(sorted(main_address(session, seat.contact) for seat in held))
         raise Refused(
             f"{agreed.name} has {agreed.seats} seats, held by {holders}. End one of them or agree on another number."
         )
-    made = Seat(customer=customer, contact=contact, starts=now)
+    made = Seat(customer=customer, contact=contact, slot=slot, starts=now)
     session.add(made)
     session.flush()
     return made
@@ -344,4 +369,6 @@ def _id(id: int | None) -> int:
 @cache
 def _shared_domains() -> tuple[PublicSuffixList, frozenset[str]]:
     lines = files("models").joinpath("free_mail.txt").read_text("utf-8").splitlines()
-    return PublicSuffixList(), frozenset(line for line in lines if line and not line.startswith("#"))
+    return PublicSuffixList(accept_unknown=False), frozenset(
+        line for line in lines if line and not line.startswith("#")
+    )

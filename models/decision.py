@@ -6,8 +6,10 @@ All frozen, no I/O. `Notice` has the only builder of idempotency keys: one key l
 from dataclasses import dataclass
 from datetime import datetime
 
+from models.access_values import AccessAction
 from models.mail import DeliveryReport, Mailbox
 from models.vocabulary import (
+    Answer,
     ArticleKind,
     Belief,
     ColleaguePolicy,
@@ -358,6 +360,16 @@ class Decision:
     notices: tuple[Notice, ...] = ()
     trace: tuple[str, ...] = ()  # "gate: answer", in the order tried
     words_key: str = ""  # of the clues, kept in the ledger for SentCounts.same_words_last_month
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What rules/access.py answers to a page, a command, a job or a mail; models/access.py performs it."""
+
+    answer: Answer
+    actions: tuple[AccessAction, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    holders: tuple[str, ...] = ()  # who holds the seats, where all are taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ from models.names import parent_domains
 from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
 from models.staff import AGENT
 from models.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET, address_key, anchor_key
-from models.vocabulary import Belief, MailName, SeatState
+from models.vocabulary import Belief, MailName, ParticipantRole, SeatState
 
 COUNT_CAP = 1000  # a count of this much means "too many"
 ANCHOR_CAP = 100  # Message-IDs of one mail that are looked up, the nearest first
@@ -377,7 +377,11 @@ _OUTBOX = (
     .where(_among(OUTBOX.c.id, "ids"))
 )
 _TICKETS = sa.select(TICKET).where(_among(TICKET.c.id, "numbers"))
-_PARTICIPANTS = sa.select(PARTICIPANT).where(_among(PARTICIPANT.c.ticket, "numbers")).order_by(PARTICIPANT.c.id)
+_PARTICIPANTS = (
+    sa.select(PARTICIPANT)
+    .where(_among(PARTICIPANT.c.ticket, "numbers"), PARTICIPANT.c.role != ParticipantRole.LEFT)
+    .order_by(PARTICIPANT.c.id)
+)
 _CUSTOMERS = sa.select(CUSTOMER).where(_among(CUSTOMER.c.id, "ids")).order_by(CUSTOMER.c.id)
 
 _sent = _capped(

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, Session, SQLModel
 
 from models.columns import storable, table_of, words
-from models.decision import Hold
+from models.decision import Hold, Release
 from models.inbound import LEDGER
 from models.mail import ParsedMail
 from models.ticket import address_key
@@ -34,6 +34,8 @@ class Held(SQLModel, table=True):
     expires_at: datetime | None = None  # None = until a person decides
     decided_at: datetime | None = None
     decided_by: str | None = None
+    release_by: str | None = Field(default=None, index=True)  # who wants it let through; the pipeline does it
+    release_customer: int | None = Field(default=None, foreign_key="customer.id")
 
 
 HELD = table_of(Held)
@@ -75,6 +77,32 @@ def settle(session: Session, id: str, state: HeldState, by: str, now: datetime) 
 def drop(session: Session, id: str, by: str, now: datetime) -> bool:
     """A person drops a held mail: the ledger says so, the raw mail stays. False where it is not held."""
     return settle(session, id, HeldState.DROPPED, by, now) and _discard(session, id, Reason.DROPPED)
+
+
+def release_later(session: Session, id: str, by: str, customer: int | None, now: datetime) -> bool:
+    """A superuser, by mail or page, wants the mail let through for this customer; the pipeline decides it again soon.
+
+    False where it is not held, or somebody has said so before.
+    """
+    statement = (
+        sa.update(HELD)
+        .where(HELD.c.id == id, HELD.c.state == HeldState.HELD, HELD.c.release_by.is_(None))
+        .values(release_by=storable(by), release_customer=customer, decided_at=now)
+        .returning(HELD.c.id)
+    )
+    return session.connection().execute(statement).first() is not None
+
+
+def wanted_releases(session: Session, *, limit: int = 100) -> list[tuple[str, Release]]:
+    """The mails that somebody wants let through, and the word with which each is decided again."""
+    wanted = (HELD.c.state == HeldState.HELD, HELD.c.release_by.is_not(None))
+    rows = session.connection().execute(sa.select(HELD).where(*wanted).order_by(HELD.c.id).limit(limit))
+    return [(row.id, Release(by=row.release_by, customer=row.release_customer)) for row in rows]
+
+
+def forget_wish(session: Session, id: str) -> None:
+    """The mail could not be let through: it waits for an agent again."""
+    session.connection().execute(sa.update(HELD).where(HELD.c.id == id).values(release_by=None))
 
 
 def forget_poison(session: Session, id: str) -> bool:

@@ -2,8 +2,39 @@
 
 from sqlmodel import SQLModel
 
-from models import audit, customer, desk, held, inbound, job_run, outbox, staff, ticket
+from models import (
+    access,
+    audit,
+    contract,
+    customer,
+    desk,
+    held,
+    inbound,
+    job_run,
+    one_use,
+    outbox,
+    rate_limit,
+    staff,
+    ticket,
+    web_session,
+)
 
 metadata = SQLModel.metadata
 
-__all__ = ["audit", "customer", "desk", "held", "inbound", "job_run", "metadata", "outbox", "staff", "ticket"]
+__all__ = [
+    "access",
+    "audit",
+    "contract",
+    "customer",
+    "desk",
+    "held",
+    "inbound",
+    "job_run",
+    "metadata",
+    "one_use",
+    "outbox",
+    "rate_limit",
+    "staff",
+    "ticket",
+    "web_session",
+]

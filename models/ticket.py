@@ -290,6 +290,31 @@ def address_key(address: str) -> str:
     return storable(address.lower())[:_LONGEST_ADDRESS]
 
 
+def pass_tickets(session: Session, customer: int, giver: tuple[int, str], taker: tuple[int, str]) -> int:
+    """Open tickets of one contact, (id, address), pass to another, who takes part from now on; how many.
+
+    Whoever takes part only as a stand-in leaves when the tickets pass on; the reply addresses made for him are void.
+    """
+    connection = session.connection()
+    open_ = (TICKET.c.customer == customer, TICKET.c.contact == giver[0], TICKET.c.status != TicketStatus.CLOSED)
+    passed = sa.update(TICKET).where(*open_).values(contact=taker[0]).returning(TICKET.c.id)
+    tickets = list(connection.execute(passed).scalars())
+    for ticket in tickets:
+        join_ticket(session, ticket, taker[1], ParticipantRole.STAND_IN)
+        who = PARTICIPANT.c.ticket == ticket
+        again = sa.update(PARTICIPANT).where(who, PARTICIPANT.c.address == address_key(taker[1]))
+        connection.execute(
+            again.where(PARTICIPANT.c.role == ParticipantRole.LEFT).values(role=ParticipantRole.STAND_IN)
+        )
+        leaves = sa.update(PARTICIPANT).where(who, PARTICIPANT.c.address == address_key(giver[1]))
+        connection.execute(
+            leaves.where(PARTICIPANT.c.role == ParticipantRole.STAND_IN).values(
+                role=ParticipantRole.LEFT, generation=PARTICIPANT.c.generation + 1
+            )
+        )
+    return len(tickets)
+
+
 def _stated(fields: Fields) -> dict[str, str | None]:
     return {
         "product": fields.product,

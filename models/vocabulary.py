@@ -172,6 +172,8 @@ class ParticipantRole(StrEnum):
     REQUESTER = "requester"
     CC = "cc"
     AGENT = "agent"
+    STAND_IN = "stand-in"  # takes part while a seat is lent
+    LEFT = "left"  # takes part no more: no mail, no reply address
 
 
 class MailName(StrEnum):
@@ -184,6 +186,7 @@ class MailName(StrEnum):
     # access (issue: superusers)
     ACCESS_PROOF = "access_proof"
     ACCESS_DESK_NOTICE = "access_desk_notice"  # tells agents that a request waits for them
+    ACCESS_AGREE = "access_agree"  # asks the person replaced and the other superuser for their word
     ACCESS_LATE = "access_late"
     ACCESS_REFUSED = "access_refused"
     ACCESS_SEATS_TAKEN = "access_seats_taken"
@@ -217,6 +220,8 @@ class OutboxStatus(StrEnum):
 
 
 class SeatState(StrEnum):
+    RESERVED = "reserved"  # approved; becomes active when the invitation is accepted
+    PLANNED = "planned"  # accepted; becomes active on the day the replacement starts
     ACTIVE = "active"
     RESTING = "resting"  # lent to a stand-in
     ENDED = "ended"
@@ -232,6 +237,52 @@ class AccessState(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     EXPIRED = "expired"
+
+
+class AccessKind(StrEnum):
+    """What an applicant asks for (domain.md section 4)."""
+
+    NEW = "new"  # a seat of his own
+    IN_PLACE_OF = "in-place-of"  # the seat of a superuser, for a time or for good
+
+
+class LinkPurpose(StrEnum):
+    """What a one-use link is good for; one of another purpose is worthless."""
+
+    PROOF = "proof"  # proves the address of an applicant
+    INVITATION = "invitation"
+    SIGN_IN = "sign-in"
+
+
+class Command(StrEnum):
+    """What a reply can order in its first line (experience.md section 2)."""
+
+    APPROVE = "approve"
+    REFUSE = "refuse"
+    RELEASE = "release"
+    DECLINE = "decline"
+    TAKE_BACK = "take-back"
+
+
+class Answer(StrEnum):
+    """What became of an act of access: for pages, commands, mails and the audit alike."""
+
+    DONE = "done"
+    ASKED = "asked"  # the address is to be proved
+    WAITS = "waits"  # for an agent's word
+    APPROVED = "approved"
+    QUIET = "quiet"  # over a budget: nothing is written and the answer is the same
+    NOT_FOUND = "not-found"
+    ALREADY = "already"  # somebody decided before
+    NOT_YOURS = "not-yours"  # this person may not do it
+    NO_CUSTOMER = "no-customer"  # which customer the applicant belongs to is not known
+    SEATS_TAKEN = "seats-taken"
+    HAS_SEAT = "has-seat"  # the applicant holds one already
+    NOBODY_TO_REPLACE = "nobody-to-replace"  # the named superuser holds no active seat there
+    DATES = "dates"  # the replacement would end before it begins, or has ended
+    NOTHING_TO_RETURN = "nothing-to-return"
+    REASON_MISSING = "reason-missing"  # a refusal needs one
+    UNKNOWN_COMMAND = "unknown-command"
 
 
 class HeldState(StrEnum):
