@@ -564,6 +564,8 @@ def test_border_is_not_taken_for_the_client() -> None:
 
 
 BAD_SIGNATURE = b"DKIM-Signature: v=1; a=rsa-sha256; d=acme.test; s=s; h=from:subject:date; bh=aaaa; b=aaaa\r\n"
+# right but for 7 kB of folding in b=, on which dkimpy spends half a second each
+STRETCHED = sign(MAIL).removesuffix(MAIL).replace(b" b=", b" b=" + b"\r\n " * 2300)
 BARE_ARC_SET = (
     b"ARC-Seal: i=1; d=list.test\r\nARC-Message-Signature:i=1;h=from:subject:date\r\nARC-Authentication-Results:i=1\r\n"
 )
@@ -585,6 +587,7 @@ BARE_ARC_SET = (
         BAD_SIGNATURE.replace(b"d=", b"c=x/y/z; d=") + MAIL,
         BAD_SIGNATURE.replace(b"h=from", b"h=" + b"from:" * 500 + b"from") + MAIL,
         b"DKIM-Signature: " + b" \r\n" * 3000 + b" v=1\r\n" + MAIL,
+        STRETCHED * 8 + MAIL,
         b"ARC-Seal: i=99999999999; cv=none; d=list.test\r\n" + MAIL,
         BARE_ARC_SET + MAIL,
         b"X: y\r\n" * 3000 + MAIL,
