@@ -6,6 +6,7 @@ Pure. Tokens are minted here, while composing, so that no secret lies in a row. 
 (an agent's words), a receipt (answers one mail, by itself) or a notice; see notify/compose.py for what that means.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ from models.vocabulary import MailboxPurpose, MailClass, MailName
 from notify.compose import OutgoingMail, Unfit
 from notify.render import Plain
 from rules.policy import Policy
-from rules.subject import is_forward, without_prefixes
 from rules.tokens import Keys, mint_loop_marker, mint_message_id, mint_reply_address, mint_reply_tag, mint_return_path
 
 QUOTE_CAP = 5_000  # characters of an answered mail that are quoted below our answer
 NOTICE_CAP = 50_000  # characters of a customer's text that an agent's notice carries
+# What mail programs put before the subject of an answer, in the languages of our customers and their neighbours.
+_ANSWERS = re.compile(r"\s{0,8}(?:re|sv|vs|aw|antw|odp|rif)(?:\[[0-9]{1,3}\])?\s?[:：]", re.IGNORECASE)
 FIELDS = ("product", "erp", "erp_version", "product_version")
 
 
@@ -150,8 +152,7 @@ CATALOGUE: Mapping[MailName, _Mail] = {
 
 def reply_subject(subject: str) -> str:
     """The customer's own subject with one "Re:"; untouched where he has one in any language."""
-    is_answer = without_prefixes(subject) != subject.strip() and not is_forward(subject)
-    return subject if is_answer else f"Re: {subject}".rstrip()
+    return subject if _ANSWERS.match(subject) else f"Re: {subject}".rstrip()
 
 
 def _sender_name(rows: MailRows, letterhead: Letterhead, kind: MailClass) -> str:

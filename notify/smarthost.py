@@ -143,7 +143,7 @@ class _Smtp:
         self._server, self._hostname, self._sign, self._timeouts, self._context = (
             server, hostname, sign, timeouts, context,
         )  # fmt: skip
-        self._runner = asyncio.Runner()
+        self._runner: asyncio.Runner | None = None
         self._client: aiosmtplib.SMTP | None = None
         self._sent_over_it = 0
         self._last_used = 0.0
@@ -153,12 +153,16 @@ class _Smtp:
             message = self._sign(mail.message) if self._sign else mail.message
         except SigningError as error:
             return Deferred(reply=_short(str(error)), unreachable=True)
+        if self._runner is None:
+            self._runner = asyncio.Runner()
         return self._runner.run(self._send(mail, message))
 
     def close(self) -> None:
-        """End the session politely, if there is one."""
-        self._runner.run(self._quit())
-        self._runner.close()
+        """End the session politely, if there is one. Another mail would open a new one."""
+        if self._runner is not None:
+            self._runner.run(self._quit())
+            self._runner.close()
+            self._runner = None
 
     async def _send(self, mail: Composed, message: bytes) -> Outcome:
         try:
