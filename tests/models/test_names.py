@@ -48,6 +48,9 @@ T06_DOMAINS = [  # what the From field says -> what we compare; None is held
     ("xn--cme-5cd.test", None),  # аcme as A-label: mixed scripts
     ("xn--acme.test", None),
     ("xn--.test", None),
+    ("bü\u200bcher.test", None),  # mapping would drop or fold something and leave a valid name
+    ("ｂücher.test", None),
+    ("büⅽher.test", None),
     ("пример.test", "xn--e1afmkfd.test"),
     ("例え.test", "xn--r8jz45g.test"),
     ("evil-acme.test", "evil-acme.test"),

@@ -1,5 +1,7 @@
 """Codes survive what mail systems do, and nothing else is a code (threats T17, T20)."""
 
+import base64
+import hmac
 import random
 import string
 from collections.abc import Callable
@@ -119,11 +121,6 @@ def accepted(cases: int, seed: int) -> list[str]:
     return found
 
 
-def test_no_mutation_is_accepted() -> None:
-    assert accepted(8_000, seed=1) == []
-
-
-@pytest.mark.long
 def test_none_of_100_000_mutations_is_accepted() -> None:
     assert accepted(100_000, seed=2) == []
 
@@ -168,6 +165,19 @@ def test_a_code_for_one_purpose_is_worth_nothing_for_another() -> None:
     assert check_message_id(KEYS, f"o17.{code}@{DESK}", DESK) is None
     other = mint_message_id(KEYS, DESK, 17).partition(".")[2].partition("@")[0]
     assert check_return_path(KEYS, f"bounce+17.{other}@nordvik.test", BOUNCE) is None
+
+
+def test_codes_are_what_they_were_released_as() -> None:
+    """A code in a customer's mailbox must be right for years: HMAC-SHA256 by purpose, 80 bits, base32."""
+
+    def code(purpose: bytes, text: bytes) -> str:
+        of_purpose = hmac.digest(KEYS.secrets["a"], b"postdesk " + purpose + b"\x01", "sha256")
+        return base64.b32encode(hmac.digest(of_purpose, text, "sha256")[:10]).decode().lower()
+
+    assert f"bounce+17.a{code(b'return-path', b'17')}@nordvik.test" == RETURN_PATH
+    assert f"t1042.o17.a{code(b'message-id', b'1042|17')}@{DESK}" == MESSAGE_ID
+    assert f"support+t1042.aaaaaaahaaad{code(b'reply', b'1042|aaaaaahaaad')}@nordvik.test" == REPLY
+    assert f"{DESK} a{code(b'loop', DESK.encode())}" == MARKER
 
 
 def test_the_ticket_of_a_message_id_is_part_of_its_code() -> None:
