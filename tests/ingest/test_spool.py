@@ -358,6 +358,7 @@ def test_f08_a_full_disk_does_not_mark_the_spool_bad(spool: Spool, monkeypatch: 
     with pytest.raises(OSError):
         spool.put(ENVELOPE, raw(1))
     monkeypatch.undo()
+    assert spool.bad is None
     assert spool.put(ENVELOPE, raw(1)).size  # recovers alone
 
 
