@@ -125,7 +125,7 @@ _CONFIG = ParserConfig(
         **STRICT_CSS_PROFILE,
         "ul": _BLOCK,
         "ol": _BLOCK,
-        "cell": HtmlElement(display=Display.inline, suffix="  ", limit_whitespace_affixes=True),
+        "cell": HtmlElement(display=Display.inline, suffix=" ", limit_whitespace_affixes=True),
     }
 )
 # Tables are read row by row: a layout in columns pads every row to the longest cell of the whole table.

@@ -10,6 +10,7 @@ cut letters from become text. Mended after: repeated fields, names it left encod
 import logging
 import re
 import unicodedata
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import Message
@@ -17,7 +18,7 @@ from email.message import Message
 from mailparser import MailParser
 from mailparser.utils import get_addresses
 
-from ingest.charset import decode, decode_words
+from ingest.charset import decode, decode_words, lenient_base64
 from ingest.params import read_params
 from ingest.scan import Defect, Field
 from models.mail import Mailbox
@@ -32,6 +33,7 @@ _VALUE_CAP = 4096  # characters of a subject or an id that are kept
 _IDS = 100  # of References: the first and the last so many
 _ADDRESS_FIELDS = ("to", "cc", "reply-to")
 _BRACKETED = re.compile(r"<([^<>]{1,998})>")
+_BASE64_WORD = re.compile(r"(=\?[^?\s]{1,60}\?[bB]\?)([^?\s]*)\?=")
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _MEANT = "\u200c\u200d\xad"  # joiners, which shape letters and emoji, and the soft hyphen: invisible but meant
 
@@ -101,11 +103,13 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
     if len(froms) > 1:
         defects[Defect.REPEATED_FROM] = None
     if froms:
-        message["From"] = froms[0]
+        message["From"] = _sound_words(froms[0])
     for name in _ADDRESS_FIELDS:
         values = reader.values(name)
         if values:
-            message[name] = ", ".join(values)  # two To fields are one list to every reader but the library
+            message[name] = _sound_words(
+                ", ".join(values)
+            )  # two To fields are one list to every reader but the library
     message["Subject"] = clean_line(decode_words(reader.first("subject", Defect.REPEATED_SUBJECT)))
     message["Date"] = raw_date = reader.first("date", Defect.REPEATED_DATE)
     mail = MailParser(message)  # type: ignore[no-untyped-call]
@@ -117,7 +121,7 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
     if any(not one["recovered"] for one in mail.address_header_defects):
         defects[Defect.ADDRESS_INVALID] = None
     ids = _ids(reader.first("message-id", Defect.REPEATED_MESSAGE_ID))
-    senders = get_addresses(reader.first("sender"), decode_names=True)
+    senders = get_addresses(_sound_words(reader.first("sender")), decode_names=True)
     sender = _mailboxes(senders)
     return HeaderFacts(
         author=author and Mailbox(address=author.address, name=clean_line(decode_words(author.name))[:_NAME_CAP]),
@@ -140,6 +144,15 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
             if name in reader.by_name
             for value in reader.values(name)[:10]
         ),
+    )
+
+
+def _sound_words(value: str) -> str:
+    """`value` with its Base64 words padded right: mail-parser 4.8.0 raises on others in address fields."""
+    if "?b?" not in value and "?B?" not in value:
+        return value
+    return _BASE64_WORD.sub(
+        lambda word: f"{word[1]}{b2a_base64(lenient_base64(word[2].encode()), newline=False).decode('ascii')}?=", value
     )
 
 
