@@ -4,6 +4,7 @@ Every change is written to the audit with who did it and by which mail, session,
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, Session, SQLModel
 
 from models.access_values import (
+    NEW_REQUEST,
     AccessAction,
     DeclineHeld,
     EndLinks,
@@ -97,8 +99,16 @@ def perform(
     work = _Work(session, now, who, via)
     for action in actions:
         work.do(action)
-    enqueue(session, notices, now)
+    enqueue(session, (_about(notice, work.made) for notice in notices), now)
     return work.made
+
+
+def _about(notice: Notice, made: int | None) -> Notice:
+    """The notice with the number of the request that was made, where it is about that one."""
+    if made is None or ("request", NEW_REQUEST) not in notice.context:
+        return notice
+    context = tuple((name, made if name == "request" else value) for name, value in notice.context)
+    return replace(notice, context=context)
 
 
 class _Work:
@@ -132,7 +142,7 @@ class _Work:
             case MintLink():
                 self._invite(action)
             case EndLinks():
-                end_links(self._session, self._now, request=action.request)
+                end_links(self._session, self._now, request=self._number(action.request))
             case ReleaseHeld():
                 if release_later(self._session, action.held, action.by, action.customer, self._now):
                     self._tell("held.release", f"held:{action.held}")
@@ -177,7 +187,11 @@ class _Work:
             )
             self._mail_link(MailName.ACCESS_PROOF, asked.address, self.made, link, action.language, "UTC")
 
+    def _number(self, request: int) -> int:
+        return self.made if request == NEW_REQUEST and self.made is not None else request
+
     def _move(self, action: MoveRequest) -> None:
+        request = self._number(action.request)
         values: dict[str, Any] = {"state": action.now}
         if action.customer is not None:
             values["customer"] = action.customer
@@ -193,25 +207,24 @@ class _Work:
             values |= {"decided_at": self._now, "decided_by": self._who}
         if action.now is AccessState.ACCEPTED:
             values["accepted_at"] = self._now
-        which = sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == action.request)
+        which = sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == request)
         self._write(which.where(ACCESS_REQUEST.c.state == action.was).values(**values))
         detail = {"was": action.was.value, "now": action.now.value, "reason": values.get("reason")}
-        self._tell("access.move", f"access:{action.request}", {k: v for k, v in detail.items() if v is not None})
+        self._tell("access.move", f"access:{request}", {k: v for k, v in detail.items() if v is not None})
         for older in action.replaces:
-            ended = {"state": AccessState.EXPIRED, "reason": f"request {action.request} took its place"}
+            ended = {"state": AccessState.EXPIRED, "reason": f"request {request} took its place"}
             self._write(sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == older).values(**ended))
             end_links(self._session, self._now, request=older)
-            self._tell("access.expire", f"access:{older}", {"replaced_by": action.request})
+            self._tell("access.expire", f"access:{older}", {"replaced_by": request})
 
     def _invite(self, action: MintLink) -> None:
-        row = self._connection.execute(_INVITED, {"request": action.request}).one()
-        link = add_link(
-            self._session, LinkPurpose.INVITATION, row.address, action.until, self._now, request=action.request
-        )
+        request = self._number(action.request)
+        row = self._connection.execute(_INVITED, {"request": request}).one()
+        link = add_link(self._session, LinkPurpose.INVITATION, row.address, action.until, self._now, request=request)
         invited = {"state": AccessState.INVITED, "invited_at": self._now}
-        self._write(sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == action.request).values(**invited))
-        self._mail_link(MailName.INVITATION, row.address, action.request, link, action.language, row.zone or "UTC")
-        self._tell("access.invite", f"access:{action.request}", {"until": action.until.isoformat()})
+        self._write(sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == request).values(**invited))
+        self._mail_link(MailName.INVITATION, row.address, request, link, action.language, row.zone or "UTC")
+        self._tell("access.invite", f"access:{request}", {"until": action.until.isoformat()})
 
     def _mail_link(self, mail: MailName, address: str, request: int, link: int, language: str, zone: str) -> None:
         notice = Notice(
@@ -227,7 +240,10 @@ class _Work:
     # -- seats
 
     def _reserve(self, action: ReserveSeat) -> None:
-        self._connection.execute(sa.select(CUSTOMER.c.id).where(CUSTOMER.c.id == action.customer).with_for_update())
+        # Two approvals, or an approval and a lowered number, at the same moment collide here: one is decided again.
+        touched = sa.update(CUSTOMER).where(CUSTOMER.c.id == action.customer).values(seats=CUSTOMER.c.seats)
+        self._write(touched)
+        request = self._number(action.request)
         person = add_contact(
             self._session, action.holder.address, self._now, customer=action.customer, name=storable(action.holder.name)
         )
@@ -247,8 +263,8 @@ class _Work:
             "ends_on": action.ends_on,
         }
         seat = int(self._connection.execute(sa.insert(SEAT).returning(SEAT.c.id), row).scalar_one())
-        self._write(sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == action.request).values(seat=seat))
-        self._tell("seat.reserve", f"seat:{seat}", {"request": action.request, "slot": action.slot})
+        self._write(sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == request).values(seat=seat))
+        self._tell("seat.reserve", f"seat:{seat}", {"request": request, "slot": action.slot})
 
     def _turn(self, action: TurnSeat) -> None:
         values: dict[str, Any] = {"state": action.now}

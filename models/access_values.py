@@ -10,6 +10,7 @@ from datetime import date, datetime
 from models.mail import Mailbox
 from models.vocabulary import AccessKind, AccessState, Belief, SeatState
 
+NEW_REQUEST = 0  # stands for the number of the request that the same actions make
 APPLICANT_TEXT_CAP = 64  # characters of each text that an applicant wrote (threat T52)
 
 

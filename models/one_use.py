@@ -13,8 +13,6 @@ from sqlmodel import Field, Session, SQLModel
 from models.columns import table_of, words
 from models.vocabulary import LinkPurpose
 
-CODE_ATTEMPTS = 5  # wrong codes that one link bears
-
 
 class OneUseLink(SQLModel, table=True):
     __tablename__ = "one_use_link"

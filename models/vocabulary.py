@@ -239,6 +239,19 @@ class AccessState(StrEnum):
     EXPIRED = "expired"
 
 
+class SeatChange(StrEnum):
+    """What a mail about a seat tells."""
+
+    OPENED = "opened"  # a superuser more
+    PLANNED = "planned"  # a replacement is agreed and begins later
+    STARTED = "started"
+    RETURNED = "returned"  # a replacement ended on its day
+    TAKEN_BACK = "taken-back"  # … because the regular is back early
+    HOLDER = "holder"  # the seat has another holder for good
+    CANCELLED = "cancelled"  # a replacement that does not begin
+    ENDED = "ended"
+
+
 class AccessKind(StrEnum):
     """What an applicant asks for (domain.md section 4)."""
 

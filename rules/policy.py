@@ -51,6 +51,16 @@ class Policy:
     received_limit: int = 50  # Received fields; RFC 5321 §6.3 asks for 100 or more before refusing, we only hold
     hard_bounces_to_suppress: int = 2  # T61, D 4
 
+    # access (D 4)
+    access_due: timedelta = timedelta(hours=24)  # an invitation or a reason by then
+    access_warning: timedelta = timedelta(hours=20)  # agents are warned
+    proof_lifetime: timedelta = timedelta(hours=72)
+    invitation_lifetime: timedelta = timedelta(hours=72)  # T33
+    sign_in_lifetime: timedelta = timedelta(minutes=15)  # T33
+    requests_per_address_per_hour: int = 3  # T28
+    requests_per_hour: int = 300  # in all: proofs that we write to addresses which strangers name
+    seat_reminder: timedelta = timedelta(days=2)  # before a replacement ends
+
     # the held desk
     held_unknown: timedelta = timedelta(days=7)  # D 3.5
 
