@@ -108,6 +108,13 @@ def test_claim_gathers_fresh_files_but_takes_failed_ones_alone(spool: Spool) -> 
         sizes.append((len(claim.mails), claim.mails[0].attempts))
         spool.finish(claim)
     assert sorted(sizes) == [(1, 0), (1, 1), (1, 1)]
+    spool.put(ENVELOPE, raw(4))
+    claim = spool.claim("w")
+    assert claim is not None
+    spool.defer(claim, "failed")
+    spool.put(ENVELOPE, raw(5))
+    claim = spool.claim("w", 10)
+    assert claim is not None and [mail.attempts for mail in claim.mails] == [1]  # nobody joins it either
 
 
 def test_two_workers_never_hold_the_same_mail(spool: Spool) -> None:
@@ -125,8 +132,8 @@ def test_two_workers_never_hold_the_same_mail(spool: Spool) -> None:
 def test_defer_waits_counts_and_shunts_at_the_third_failure(spool: Spool) -> None:
     put = spool.put(ENVELOPE, raw(1))
     claim = spool.claim("w")
-    assert claim is not None and spool.defer(claim, "failed", wait=0.05) == ()
-    assert spool.claim("w") is None  # not before its time: no hot loop
+    assert claim is not None and spool.defer(claim, "failed", wait=0.4) == ()
+    assert spool.claim("w") is None and not spool.wait_for_new(0.2)  # not before its time: no hot loop
     assert spool.wait_for_new(2.0)
     for attempts in range(1, MAX_ATTEMPTS):
         claim = spool.claim("w")
