@@ -52,7 +52,7 @@ _P = sa.bindparam
 def gather(session: Session, clues: Clues, now: datetime, release: Release | None = None) -> Facts:
     """What the database knows about the clues; `release` is handed through and looked up with them."""
     find = _Finder(session.connection(), clues, now)
-    first = find.first_copy()
+    before = find.before()
     agents = find.agents()
     people = find.people(tuple(dict.fromkeys(filter(None, (clues.author, *clues.cc)))))
     contact = people.get(clues.author or "")
@@ -63,20 +63,22 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
     own = _customers_of(contact, domains, release)
     return Facts(
         clues=clues,
-        second_copy_of=first.id if first else None,
-        second_copy_state=first.state if first else None,
-        second_copy_belief=Belief(first.auth["belief"]) if first and first.auth else None,
-        message_id_recorded=find.is_message_id_recorded(),
+        second_copy_of=before.id,
+        second_copy_state=before.state,
+        second_copy_belief=Belief(before.auth["belief"]) if before.auth else None,
+        message_id_recorded=bool(before.message_id_recorded),
         agent=next((agent for agent, _ in agents if agent.address == clues.author), None),
         contact=contact,
         domains=domains,
         customers=find.customers(_named_customers(own, contact, cc_domains, people.values(), tickets)),
         look_alike_of=None if domains else find.look_alike(),
-        author_suppressed=find.is_suppressed(),
+        author_suppressed=bool(before.author_suppressed),
         tickets=tickets,
         anchors=anchors,
         outbox=outbox,
-        sent=find.counts({ticket.number for ticket in tickets}, is_unknown=not (contact or domains)),
+        sent=find.counts(
+            {ticket.number for ticket in tickets}, same_words=before.same_words, is_unknown=not (contact or domains)
+        ),
         release=release,
         notified_agents=tuple(agent for agent, notify in agents if notify),
         cc_contacts=tuple(people[address] for address in clues.cc if address in people),
@@ -127,17 +129,19 @@ class _Finder:
         clean = {name: _storable(value) for name, value in values.items()}
         return self._connection.execute(statement, clean).all()
 
-    def first_copy(self) -> sa.Row[Any] | None:
-        if not self._clues.content_key:
-            return None
-        return next(iter(self._all(_FIRST_COPY, key=self._clues.content_key, spool_id=self._clues.spool_id)), None)
-
-    def is_message_id_recorded(self) -> bool:
-        id = self._clues.message_id
-        return bool(id and self._all(_MESSAGE_ID, id=anchor_key(id), spool_id=self._clues.spool_id))
-
-    def is_suppressed(self) -> bool:
-        return bool(self._author and self._all(_SUPPRESSED, author=self._author))
+    def before(self) -> sa.Row[Any]:
+        """What came of this mail's first copy, and the single facts about its id, author and words."""
+        clues = self._clues
+        (row,) = self._all(
+            _BEFORE,
+            key=clues.content_key or None,
+            spool_id=clues.spool_id,
+            id=anchor_key(clues.message_id) if clues.message_id else None,
+            author=self._author,
+            words_key=clues.words_key or None,
+            since=self._now - timedelta(days=30),
+        )
+        return row
 
     def agents(self) -> list[tuple[AgentFact, bool]]:
         return [
@@ -150,34 +154,12 @@ class _Finder:
 
     def people(self, addresses: tuple[str, ...]) -> dict[str, ContactFact]:
         """The contacts with these addresses, by address."""
-        return self._with_ties(self._all(_CONTACTS, addresses=addresses)) if addresses else {}
+        return _contact_facts(self._all(_PEOPLE, addresses=addresses, now=self._now)) if addresses else {}
 
     def superusers(self, customers: set[int]) -> tuple[ContactFact, ...]:
         if not customers:
             return ()
-        rows = self._all(_SUPERUSERS, customers=sorted(customers), now=self._now)
-        return tuple(self._with_ties(rows).values())
-
-    def _with_ties(self, rows: Sequence[sa.Row[Any]]) -> dict[str, ContactFact]:
-        if not rows:
-            return {}
-        ties: dict[tuple[int, str], set[int]] = defaultdict(set)
-        for tie in self._all(_TIES, contacts=sorted({row.id for row in rows}), now=self._now):
-            ties[tie.contact, tie.kind].add(tie.customer)
-        return {
-            row.address: ContactFact(
-                id=row.id,
-                address=row.address,
-                name=row.name,
-                language=row.language,
-                zone=row.zone,
-                customers=tuple(sorted(ties[row.id, "member"])),
-                seats=tuple(sorted(ties[row.id, "seat"])),
-                partner=row.partner,
-                partner_customers=tuple(sorted(ties[row.id, "partner"])),
-            )
-            for row in rows
-        }
+        return tuple(_contact_facts(self._all(_SUPERUSERS, customers=sorted(customers), now=self._now)).values())
 
     def domains(self) -> tuple[tuple[DomainFact, ...], tuple[DomainFact, ...]]:
         """The registered domains of the author and those of the Cc, label-exact (threat T08), longest first."""
@@ -222,16 +204,15 @@ class _Finder:
     def tickets(self, numbers: set[int]) -> tuple[TicketFact, ...]:
         """The tickets of these numbers, and those they were merged into."""
         rows: dict[int, sa.Row[Any]] = {}
-        while missing := numbers - rows.keys():
-            found = {row.id: row for row in self._all(_TICKETS, numbers=sorted(missing))}
-            rows |= found
-            numbers = {row.merged_into for row in found.values() if row.merged_into}
-        if not rows:
-            return ()
         taking_part: dict[int, list[ParticipantFact]] = defaultdict(list)
-        for row in self._all(_PARTICIPANTS, numbers=sorted(rows)):
-            fact = ParticipantFact(id=row.id, address=row.address, role=row.role, generation=row.generation)
-            taking_part[row.ticket].append(fact)
+        while missing := numbers - rows.keys():
+            numbers = set()
+            for row in self._all(_TICKETS, numbers=sorted(missing)):
+                rows[row.id] = row
+                numbers |= {row.merged_into} if row.merged_into else set()
+                if row.who is not None:
+                    fact = ParticipantFact(id=row.who, address=row.address, role=row.role, generation=row.generation)
+                    taking_part[row.id].append(fact)
         return tuple(_ticket_fact(row, taking_part[number]) for number, row in sorted(rows.items()))
 
     def customers(self, ids: set[int]) -> tuple[CustomerFact, ...]:
@@ -250,14 +231,15 @@ class _Finder:
             for row in self._all(_CUSTOMERS, ids=sorted(ids))
         )
 
-    def counts(self, tickets: set[int], *, is_unknown: bool) -> SentCounts:
-        author, same_words = self._author, self._same_words()
+    def counts(self, tickets: set[int], *, same_words: int, is_unknown: bool) -> SentCounts:
+        author, now = self._author, self._now
         if author is None:
             return SentCounts(same_words_last_month=same_words)
-        day, hour = self._now - timedelta(days=1), self._now - timedelta(hours=1)
-        sent = self._all(_SENT, author=author, since=day)
-        received = self._all(_RECEIVED, author=author, since=hour, spool_id=self._clues.spool_id)
-        unknown = self._all(_UNKNOWN, since=day) if is_unknown else ()
+        day, hour = now - timedelta(days=1), now - timedelta(hours=1)
+        rows = self._all(_COUNTS, author=author, day=day, hour=hour, spool_id=self._clues.spool_id)
+        sent = [row for row in rows if row.way == "sent"]
+        received = [row for row in rows if row.way == "received"]
+        unknown = self._all(_UNKNOWN, day=day) if is_unknown else ()
         ending = "@" + author.rpartition("@")[2]
         return SentCounts(
             to_author_last_day=sum(row.n for row in sent),
@@ -272,20 +254,34 @@ class _Finder:
         )
 
     def _sent_last_month(self, author: str) -> int:
-        return sum(row.n for row in self._all(_SENT, author=author, since=self._now - timedelta(days=30)))
-
-    def _same_words(self) -> int:
-        if not self._clues.words_key:
-            return 0
-        month = self._now - timedelta(days=30)
-        (row,) = self._all(_SAME_WORDS, key=self._clues.words_key, since=month, spool_id=self._clues.spool_id)
-        return int(row.n)
+        return sum(row.n for row in self._all(_SENT, author=author, day=self._now - timedelta(days=30)))
 
 
 def _matching(names: Sequence[str], known: dict[str, DomainFact]) -> tuple[DomainFact, ...]:
     """Of a domain and its parents, longest first: those registered, a parent only where its row says so."""
     found = ((name, known[name]) for name in names if name in known)
     return tuple(fact for name, fact in found if name == names[0] or fact.subdomains)
+
+
+def _contact_facts(rows: Sequence[sa.Row[Any]]) -> dict[str, ContactFact]:
+    """By address. A row is one combination of a contact's ties."""
+    ties: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+    for row in rows:
+        ties[row.address].append(row)
+    return {
+        address: ContactFact(
+            id=found[0].id,
+            address=address,
+            name=found[0].name,
+            language=found[0].language,
+            zone=found[0].zone,
+            customers=tuple(sorted({row.member_of for row in found if row.member_of is not None})),
+            seats=tuple(sorted({row.seat_of for row in found if row.seat_of is not None})),
+            partner=found[0].partner,
+            partner_customers=tuple(sorted({row.serves for row in found if row.serves is not None})),
+        )
+        for address, found in ties.items()
+    }
 
 
 def _ticket_fact(row: sa.Row[Any], participants: Sequence[ParticipantFact]) -> TicketFact:
@@ -320,14 +316,23 @@ def _capped(statement: sa.Select[Any]) -> sa.Subquery:
 _held_now = (SEAT.c.state == SeatState.ACTIVE) & (
     SEAT.c.until.is_(None) | (SEAT.c.until > _P("now", type_=SEAT.c.until.type))
 )
-_since = _P("since", type_=LEDGER.c.received.type)
+_since, _day, _hour = (_P(name, type_=LEDGER.c.received.type) for name in ("since", "day", "hour"))
 _other = LEDGER.c.id != _P("spool_id")
 
-_FIRST_COPY = sa.select(LEDGER.c.id, LEDGER.c.state, LEDGER.c.auth).where(LEDGER.c.first_key == _P("key"), _other)
-_MESSAGE_ID = (  # "> 0" and not "IS NOT NULL": a range that the index answers, however many held mails repeat the id
-    sa.select(LEDGER.c.id).where(LEDGER.c.message_id == _P("id"), LEDGER.c.article > 0, _other).limit(1)
+_same_words = _capped(
+    sa.select(LEDGER.c.id).where(LEDGER.c.words_key == _P("words_key"), LEDGER.c.received >= _since, _other)
 )
-_SUPPRESSED = sa.select(SUPPRESSION.c.address).where(SUPPRESSION.c.address == _P("author"))
+_one = sa.select(sa.literal(1).label("one")).subquery()
+_copy = LEDGER.alias("copy")
+_BEFORE = sa.select(
+    _copy.c.id,
+    _copy.c.state,
+    _copy.c.auth,
+    # "> 0" and not "IS NOT NULL": a range that the index answers, however many held mails repeat the id
+    sa.exists().where(LEDGER.c.message_id == _P("id"), LEDGER.c.article > 0, _other).label("message_id_recorded"),
+    sa.exists().where(SUPPRESSION.c.address == _P("author")).label("author_suppressed"),
+    sa.select(sa.func.count()).select_from(_same_words).scalar_subquery().label("same_words"),
+).select_from(_one.outerjoin(_copy, (_copy.c.first_key == _P("key")) & (_copy.c.id != _P("spool_id"))))
 _AGENTS = sa.select(AGENT).where(AGENT.c.active).order_by(AGENT.c.id)
 _PERSON = (
     CONTACT.c.id,
@@ -337,26 +342,23 @@ _PERSON = (
     CONTACT.c.partner,
     CONTACT_ADDRESS.c.address,
 )
-_CONTACTS = (
-    sa.select(*_PERSON)
+_people = (  # few ties of each kind, so their combinations are few, and one look finds them all
+    sa.select(
+        *_PERSON,
+        CONTACT_CUSTOMER.c.customer.label("member_of"),
+        SEAT.c.customer.label("seat_of"),
+        PARTNER_CUSTOMER.c.customer.label("serves"),
+    )
     .join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == CONTACT.c.id)
-    .where(_among(CONTACT_ADDRESS.c.address, "addresses"))
-)
-_SUPERUSERS = (
-    sa.select(*_PERSON)
-    .join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == CONTACT.c.id)
-    .join(SEAT, SEAT.c.contact == CONTACT.c.id)
-    .where(_among(SEAT.c.customer, "customers"), CONTACT_ADDRESS.c.main, _held_now)
+    .outerjoin(CONTACT_CUSTOMER, CONTACT_CUSTOMER.c.contact == CONTACT.c.id)
+    .outerjoin(SEAT, (SEAT.c.contact == CONTACT.c.id) & _held_now)
+    .outerjoin(PARTNER_CUSTOMER, PARTNER_CUSTOMER.c.partner == CONTACT.c.partner)
     .order_by(CONTACT.c.id)
 )
-_TIES = sa.union_all(
-    sa.select(CONTACT_CUSTOMER.c.contact, CONTACT_CUSTOMER.c.customer, sa.literal("member").label("kind")).where(
-        _among(CONTACT_CUSTOMER.c.contact, "contacts")
-    ),
-    sa.select(SEAT.c.contact, SEAT.c.customer, sa.literal("seat")).where(_among(SEAT.c.contact, "contacts"), _held_now),
-    sa.select(CONTACT.c.id, PARTNER_CUSTOMER.c.customer, sa.literal("partner"))
-    .join(PARTNER_CUSTOMER, PARTNER_CUSTOMER.c.partner == CONTACT.c.partner)
-    .where(_among(CONTACT.c.id, "contacts")),
+_PEOPLE = _people.where(_among(CONTACT_ADDRESS.c.address, "addresses"))
+_SUPERUSERS = _people.where(
+    CONTACT.c.id.in_(sa.select(SEAT.c.contact).where(_among(SEAT.c.customer, "customers"), _held_now)),
+    CONTACT_ADDRESS.c.main,
 )
 _DOMAINS = sa.select(CUSTOMER_DOMAIN).where(_among(CUSTOMER_DOMAIN.c.domain, "domains"))
 _LOOK_ALIKE = (
@@ -376,10 +378,24 @@ _OUTBOX = (
     .outerjoin(RECIPIENT_HEALTH, RECIPIENT_HEALTH.c.address == OUTBOX.c.recipient_key)
     .where(_among(OUTBOX.c.id, "ids"))
 )
-_TICKETS = sa.select(TICKET).where(_among(TICKET.c.id, "numbers"))
-_PARTICIPANTS = (
-    sa.select(PARTICIPANT)
-    .where(_among(PARTICIPANT.c.ticket, "numbers"), PARTICIPANT.c.role != ParticipantRole.LEFT)
+_TICKETS = (
+    sa.select(
+        TICKET.c.id,
+        TICKET.c.status,
+        TICKET.c.customer,
+        TICKET.c.closed_at,
+        TICKET.c.requester,
+        TICKET.c.language,
+        TICKET.c.paused,
+        TICKET.c.merged_into,
+        TICKET.c.subject,
+        PARTICIPANT.c.id.label("who"),
+        PARTICIPANT.c.address,
+        PARTICIPANT.c.role,
+        PARTICIPANT.c.generation,
+    )
+    .outerjoin(PARTICIPANT, (PARTICIPANT.c.ticket == TICKET.c.id) & (PARTICIPANT.c.role != ParticipantRole.LEFT))
+    .where(_among(TICKET.c.id, "numbers"))
     .order_by(PARTICIPANT.c.id)
 )
 _CUSTOMERS = sa.select(CUSTOMER).where(_among(CUSTOMER.c.id, "ids")).order_by(CUSTOMER.c.id)
@@ -387,20 +403,21 @@ _CUSTOMERS = sa.select(CUSTOMER).where(_among(CUSTOMER.c.id, "ids")).order_by(CU
 _sent = _capped(
     sa.select(OUTBOX.c.ticket).where(
         OUTBOX.c.recipient_key == _P("author"),
-        OUTBOX.c.created >= _since,
+        OUTBOX.c.created >= _day,
         OUTBOX.c.mail.not_in(_HUMAN),
     )
 )
-_SENT = sa.select(_sent.c.ticket, sa.func.count().label("n")).group_by(_sent.c.ticket)
+_SENT = sa.select(sa.literal("sent").label("way"), _sent.c.ticket, sa.func.count().label("n")).group_by(_sent.c.ticket)
 _received = _capped(
-    sa.select(LEDGER.c.ticket).where(LEDGER.c.author == _P("author"), LEDGER.c.received >= _since, _other)
+    sa.select(LEDGER.c.ticket).where(LEDGER.c.author == _P("author"), LEDGER.c.received >= _hour, _other)
 )
-_RECEIVED = sa.select(_received.c.ticket, sa.func.count().label("n")).group_by(_received.c.ticket)
+_COUNTS = sa.union_all(
+    _SENT,
+    sa.select(sa.literal("received"), _received.c.ticket, sa.func.count()).group_by(_received.c.ticket),
+)
 _UNKNOWN = (  # the word stands in the statement, as in the partial index that answers it; the budgets keep it short
     sa.select(OUTBOX.c.recipient_key, OUTBOX.c.created)
-    .where(sa.text(f"mail = '{MailName.UNKNOWN_AUTHOR}'"), OUTBOX.c.created >= _since)
+    .where(sa.text(f"mail = '{MailName.UNKNOWN_AUTHOR}'"), OUTBOX.c.created >= _day)
     .order_by(OUTBOX.c.created.desc())
     .limit(10 * COUNT_CAP)
 )
-_same = _capped(sa.select(LEDGER.c.id).where(LEDGER.c.words_key == _P("key"), LEDGER.c.received >= _since, _other))
-_SAME_WORDS = sa.select(sa.func.count().label("n")).select_from(_same)

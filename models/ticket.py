@@ -233,14 +233,11 @@ def update_ticket(
 
     Returns its customer. Raises PostdeskError where there is no such ticket.
     """
-    values: dict[str, object] = {"updated": now}
-    for name, value in _stated(fields).items():
-        if value:
-            values[name] = sa.func.coalesce(TICKET.c[name], storable(value))
+    values: dict[str, object] = {"number": number, "now": now}
+    values |= {f"new_{name}": storable(value) if value else None for name, value in _stated(fields).items()}
     if status is not None:
-        values |= {"status": status, "closed_at": now if status is TicketStatus.CLOSED else None}
-    changed = sa.update(TICKET).where(TICKET.c.id == number).values(**values).returning(TICKET.c.customer)
-    row = session.connection().execute(changed).first()
+        values |= {"new_status": status, "new_closed_at": now if status is TicketStatus.CLOSED else None}
+    row = session.connection().execute(_TOUCH if status is None else _MOVE, values).first()
     if row is None:
         raise PostdeskError(f"there is no ticket {number}")
     return None if row.customer is None else int(row.customer)
@@ -325,6 +322,19 @@ def _stated(fields: Fields) -> dict[str, str | None]:
 
 
 _OPEN = sa.insert(TICKET).returning(TICKET.c.id)
+_TOUCH = (
+    sa.update(TICKET)
+    .where(TICKET.c.id == sa.bindparam("number"))
+    .values(
+        {
+            name: sa.func.coalesce(TICKET.c[name], sa.bindparam(f"new_{name}", type_=TICKET.c[name].type))
+            for name in _stated(_NOT_STATED)
+        }
+        | {"updated": sa.bindparam("now")}
+    )
+    .returning(TICKET.c.customer)
+)
+_MOVE = _TOUCH.values(status=sa.bindparam("new_status"), closed_at=sa.bindparam("new_closed_at"))
 _ADD = sa.insert(ARTICLE).returning(ARTICLE.c.id)
 _ATTACH = sa.insert(ATTACHMENT)
 _TAKES_PART = sa.select(PARTICIPANT.c.id).where(
