@@ -42,13 +42,16 @@ class _Walk:
     unanswered: bool
 
     def organization(self) -> str:
-        """RFC 9989 §4.10.2."""
-        for record in self.records:
-            if record.psd == "n":
-                return record.domain
-            if record.psd == "y" and record.domain != self.start:
-                return _below(record.domain, self.start)
-        return self.records[-1].domain if self.records else self.start
+        """RFC 9989 §4.10.2: where the highest record is, or one label below a public suffix that says it is one.
+
+        The walk ended at the first psd=n or psd=y, so that no record but the last can have one.
+        """
+        if not self.records:
+            return self.start
+        highest = self.records[-1]
+        if highest.psd == "y" and highest.domain != self.start:
+            return _below(highest.domain, self.start)
+        return highest.domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,24 +72,24 @@ class DomainPolicy:
     def may_align(self, other: str) -> bool:
         """Whether `other` could be aligned at all, told without asking anything.
 
-        Without a record each domain is an organization of its own (RFC 9989 §4.10.2), so that only the same domain
-        counts, and so it is where the DNS left a question open. A public suffix is nobody's organization even where
-        its owner forgot psd=y: neighbours there are strangers.
+        Without a record each domain is an organization of its own (RFC 9989 §4.10.2), so that in the end only the same
+        domain counts, and so it is where the DNS left a question open: the answer could have been psd=n. A public
+        suffix is nobody's organization even where its owner forgot psd=y: neighbours there are strangers.
         """
         if other == self.domain:
             return True
-        if not other or self.record is None or self.unanswered:
+        if not other or self.unanswered:
             return False
         return _is_within(other, self.organization) and not _is_public_suffix(self.organization)
 
-    def is_aligned(self, other: str, *, strict: bool, ask: Deadline) -> bool:
-        """RFC 9989 §4.4: the same domain, or in relaxed mode the same organization."""
+    def is_aligned(self, other: str, *, strict: bool, ask: Deadline) -> bool | None:
+        """RFC 9989 §4.4: the same domain, or in relaxed mode the same organization. None: the DNS did not say."""
         if other == self.domain:
             return True
         if strict or not self.may_align(other):
             return False
         walk = _walk(other, ask)
-        return not walk.unanswered and walk.organization() == self.organization
+        return None if walk.unanswered else walk.organization() == self.organization
 
 
 def find_policy(domain: str, ask: Deadline) -> DomainPolicy:

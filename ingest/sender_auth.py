@@ -52,6 +52,7 @@ class _Findings:
     spf_aligned: bool
     signatures: tuple[Signature, ...]
     dkim_aligned: tuple[str, ...]  # d= that passed and are aligned
+    alignment_open: bool  # something passed, and the DNS did not say whether it is aligned
     unfit: str  # why no signature could be read at all
 
 
@@ -101,7 +102,7 @@ def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: 
     signatures = check_signatures(mail, near, ask, at)
     spf = check_spf(envelope, ask) if policy.may_align(client) else None
     passed = dict.fromkeys(one.domain for one in signatures if one.result is AuthResult.PASS)
-    dkim_aligned = tuple(one for one in passed if policy.is_aligned(one, strict=strict_dkim, ask=ask))
+    aligned = {one: policy.is_aligned(one, strict=strict_dkim, ask=ask) for one in passed}
     spf_aligned = spf is AuthResult.PASS and policy.is_aligned(client, strict=strict_spf, ask=ask)
     signatures += check_signatures(mail, far, ask, at)
     return _Findings(
@@ -109,9 +110,10 @@ def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: 
         client_known=envelope.client_ip is not None,
         spf=check_spf(envelope, ask) if spf is None else spf,
         spf_domain=client,
-        spf_aligned=spf_aligned,
+        spf_aligned=spf_aligned is True,
         signatures=signatures,
-        dkim_aligned=dkim_aligned,
+        dkim_aligned=tuple(one for one, verdict in aligned.items() if verdict),
+        alignment_open=None in (spf_aligned, *aligned.values()),
         unfit=mail.unfit,
     )
 
@@ -144,7 +146,7 @@ def _dmarc(found: _Findings) -> AuthResult:
     unheard = [one.domain for one in found.signatures if one.result is AuthResult.TEMPERROR]
     if found.spf is AuthResult.TEMPERROR:
         unheard.append(found.spf_domain)
-    if found.policy.unanswered or any(may_align(domain) for domain in unheard):
+    if found.policy.unanswered or found.alignment_open or any(may_align(domain) for domain in unheard):
         return AuthResult.TEMPERROR
     return AuthResult.FAIL if found.client_known else AuthResult.NONE
 

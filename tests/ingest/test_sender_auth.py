@@ -8,7 +8,7 @@ import pytest
 
 from ingest.authres import Border
 from ingest.dkim_check import _is_sane_rsa
-from ingest.resolver import Answer, DnsResolver, DnsStatus
+from ingest.resolver import Answer, Deadline, DnsResolver, DnsStatus
 from ingest.sender_auth import authenticate
 from models.mail import AuthEvidence, Envelope
 from models.vocabulary import AuthResult, Belief, Source
@@ -448,6 +448,38 @@ def test_slow_servers_of_a_forger_do_not_save_him() -> None:
 @pytest.mark.parametrize("selector", ["a" * 70, "a..b", "ü" * 60, "a\\", "\\999"])
 def test_impossible_names_of_a_forger_do_not_save_him(selector: str) -> None:
     assert check(sign(MAIL).replace(b"s=s;", f"s={selector};".encode())).belief is Belief.REFUTED
+
+
+def test_question_left_open_does_not_widen_an_organization() -> None:
+    """The record that was not heard could have said psd=n."""
+    records: Records = {
+        ("_dmarc.acme.test", "TXT"): REJECT,
+        ("_dmarc.x.acme.test", "TXT"): Trouble.SERVFAIL,
+        ("s._domainkey.acme.test", "TXT"): rsa_key().record,
+    }
+    raw = sign(MAIL.replace(b"su@acme", b"su@a.x.acme"))
+    assert check(raw, records, author="a.x.acme.test").belief is Belief.UNPROVED
+
+
+def test_alignment_that_was_not_answered_is_no_refusal() -> None:
+    records = zone(s___domainkey__mail__acme__test=rsa_key().record, _dmarc__mail__acme__test=Trouble.SERVFAIL)
+    found = check(sign(MAIL, "mail.acme.test"), records)
+    assert (found.belief, found.dmarc, found.dkim) == (Belief.UNPROVED, AuthResult.TEMPERROR, AuthResult.PASS)
+
+
+def test_questions_are_counted() -> None:
+    with DnsServer({}) as server:
+        ask = Deadline(DnsResolver(["127.0.0.1"], port=server.port), 5, questions=3)
+        answers = [ask.ask(f"{name}.test", "TXT").status for name in "abcde"]
+    assert answers == [DnsStatus.NO_NAME] * 3 + [DnsStatus.FAILED] * 2
+    assert len(server.asked) == 3
+
+
+def test_slow_mail_service_does_not_cost_the_belief() -> None:
+    """A signature of the organization is weighed before the servers of the reverse-path are waited for."""
+    records = zone(slow__test=Trouble.SILENCE, s___domainkey__mail__acme__test=rsa_key().record)
+    envelope = replace(ENVELOPE, reverse_path="bounces@slow.test")
+    assert check(sign(MAIL, "mail.acme.test"), records, envelope=envelope, deadline_s=0.5).belief is Belief.BELIEVED
 
 
 def test_late_answer_counts() -> None:
