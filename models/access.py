@@ -99,11 +99,11 @@ def perform(
     work = _Work(session, now, who, via)
     for action in actions:
         work.do(action)
-    enqueue(session, (_about(notice, work.made) for notice in notices), now)
+    enqueue(session, (about_request(notice, work.made) for notice in notices), now)
     return work.made
 
 
-def _about(notice: Notice, made: int | None) -> Notice:
+def about_request(notice: Notice, made: int | None) -> Notice:
     """The notice with the number of the request that was made, where it is about that one."""
     if made is None or ("request", NEW_REQUEST) not in notice.context:
         return notice

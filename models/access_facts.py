@@ -40,9 +40,10 @@ def gather_access(
     seat: int | None = None,
     customer: int | None = None,
     held: str | None = None,
+    holder: str | None = None,
 ) -> AccessFacts:
     """What is known. `customer` names it, where a person does; else the request's, the seat's, the held mail's, or the
-    one that the applicant's domain leads to."""
+    one that the applicant's domain leads to; else that of a seat of `holder` (an address), one that is lent first."""
     find = _Finder(session, now)
     wanted = find.request(request) if request is not None else None
     applicant = asked or (wanted.asked if wanted else None)
@@ -54,6 +55,8 @@ def gather_access(
     theirs = find.memberships(contact) if contact is not None else ()
     if chosen is None and not by_domain and len(theirs) == 1:
         chosen = theirs[0]
+    if chosen is None and holder is not None:
+        chosen = find.customer_of_holder(holder)
     found = find.customer(chosen)
     return AccessFacts(
         request=wanted,
@@ -112,6 +115,19 @@ class _Finder:
             return None
         found = self._connection.execute(sa.select(SEAT.c.customer).where(SEAT.c.id == seat)).scalar()
         return None if found is None else int(found)
+
+    def customer_of_holder(self, address: str) -> int | None:
+        loan = SEAT.alias("loan")
+        is_lent = sa.exists().where(loan.c.stands_in_for == SEAT.c.id, loan.c.state != SeatState.ENDED)
+        found = (
+            sa.select(SEAT.c.customer)
+            .join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == SEAT.c.contact)
+            .where(CONTACT_ADDRESS.c.address == address_key(address), SEAT.c.state != SeatState.ENDED)
+            .order_by(is_lent.desc(), SEAT.c.id)
+            .limit(1)
+        )
+        customer = self._connection.execute(found).scalar()
+        return None if customer is None else int(customer)
 
     def contact(self, address: str) -> int | None:
         found = sa.select(CONTACT_ADDRESS.c.contact).where(CONTACT_ADDRESS.c.address == address_key(address))

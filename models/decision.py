@@ -6,7 +6,7 @@ All frozen, no I/O. `Notice` has the only builder of idempotency keys: one key l
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.access_values import AccessAction
+from models.access_values import AccessAction, AccessFacts, Asked
 from models.mail import DeliveryReport, Mailbox
 from models.vocabulary import (
     Answer,
@@ -58,7 +58,8 @@ class Clues:
     forward_paths: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     release_of: str | None = None  # ledger id, when an agent or superuser releases a held mail
-    access_request: int | None = None  # of a checked token on the access address
+    access_outbox_id: int | None = None  # of a checked reply address of a notice about access
+    access_asked: Asked | None = None  # what a mail to the access address asks for
 
 
 # --- what was found ---------------------------------------------------------------------------------------------
@@ -137,6 +138,7 @@ class OutboxFact:
     recipient: str
     ticket: int | None
     hard_bounces: int = 0  # of this recipient, so far
+    about: tuple[tuple[str, str | int | None], ...] = ()  # Notice.context: ids of what the mail is about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +190,7 @@ class Facts:
     cc_contacts: tuple[ContactFact, ...] = ()
     cc_domains: tuple[DomainFact, ...] = ()
     superusers: tuple[ContactFact, ...] = ()  # active seat holders of the author's customer (colleague mails)
+    access: AccessFacts | None = None  # where the mail is about access
 
     def customer(self, id: int | None) -> CustomerFact | None:
         return next((c for c in self.customers if c.id == id), None)
@@ -323,6 +326,7 @@ Action = (
     | LearnContact
     | Unsuppress
     | PauseThread
+    | AccessAction
 )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from models.access_facts import gather_access
+from models.access_values import AccessFacts
 from models.columns import storable
 from models.customer import (
     CONTACT,
@@ -84,7 +86,30 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
         cc_contacts=tuple(people[address] for address in clues.cc if address in people),
         cc_domains=cc_domains,
         superusers=() if contact and own <= set(contact.seats) else find.superusers(own),
+        access=_access(session, clues, outbox, now),
     )
+
+
+def _access(session: Session, clues: Clues, outbox: Sequence[OutboxFact], now: datetime) -> AccessFacts | None:
+    """What is known about access: for an answer to a notice or a report about one, what it was about; for a mail to
+    the access address, what it asks for."""
+    answered = clues.access_outbox_id or clues.return_path_outbox_id
+    row = next((row for row in outbox if row.id == answered), None)
+    if row is not None:
+        about = dict(row.about)
+        holder = row.recipient if clues.access_outbox_id is None else clues.author
+        request, seat, held = (about.get(name) for name in ("request", "seat", "held"))
+        return gather_access(
+            session,
+            now,
+            request=int(request) if request else None,
+            seat=int(seat) if seat else None,
+            held=str(held) if held else None,
+            holder=holder,
+        )
+    if clues.access_asked is not None:
+        return gather_access(session, now, asked=clues.access_asked, holder=clues.author)
+    return None
 
 
 def _numbers(
@@ -190,13 +215,19 @@ class _Finder:
 
     def outbox(self) -> tuple[OutboxFact, ...]:
         clues = self._clues
-        ids = dict.fromkeys((*clues.our_outbox_ids, clues.return_path_outbox_id, *clues.reported_outbox_ids))
+        named = (*clues.our_outbox_ids, clues.return_path_outbox_id, clues.access_outbox_id)
+        ids = dict.fromkeys((*named, *clues.reported_outbox_ids))
         wanted = [id for id in ids if id is not None]
         if not wanted:
             return ()
         return tuple(
             OutboxFact(
-                id=row.id, mail=row.mail, recipient=row.recipient, ticket=row.ticket, hard_bounces=row.hard_bounces or 0
+                id=row.id,
+                mail=row.mail,
+                recipient=row.recipient,
+                ticket=row.ticket,
+                hard_bounces=row.hard_bounces or 0,
+                about=tuple(row.context.items()),
             )
             for row in sorted(self._all(_OUTBOX, ids=wanted), key=lambda row: wanted.index(row.id))
         )
@@ -374,7 +405,14 @@ _ANCHORS = sa.select(THREAD_ANCHOR.c.message_id, THREAD_ANCHOR.c.ticket).where(
     _among(THREAD_ANCHOR.c.message_id, "ids")
 )
 _OUTBOX = (
-    sa.select(OUTBOX.c.id, OUTBOX.c.mail, OUTBOX.c.recipient, OUTBOX.c.ticket, RECIPIENT_HEALTH.c.hard_bounces)
+    sa.select(
+        OUTBOX.c.id,
+        OUTBOX.c.mail,
+        OUTBOX.c.recipient,
+        OUTBOX.c.ticket,
+        OUTBOX.c.context,
+        RECIPIENT_HEALTH.c.hard_bounces,
+    )
     .outerjoin(RECIPIENT_HEALTH, RECIPIENT_HEALTH.c.address == OUTBOX.c.recipient_key)
     .where(_among(OUTBOX.c.id, "ids"))
 )

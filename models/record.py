@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from models.access import about_request, perform
+from models.access_values import AccessAction
 from models.columns import insert_new, storable
 from models.customer import learn_contact
 from models.db import is_snapshot
@@ -82,7 +84,12 @@ def record(
         _write_ledger(connection, _arrived(mail, now) | values)
     for held in work.holds:
         hold(session, mail.spool_id, decision.reason, held, mail, now)
-    outbox = enqueue(session, decision.notices, now, new_ticket=work.opened, article=work.article)
+    notices = decision.notices
+    if work.access:
+        who = mail.author.address if mail.author else "desk"
+        asked = perform(session, work.access, (), now, who=who, via=f"mail:{mail.spool_id}")
+        notices = tuple(about_request(notice, asked) for notice in notices)
+    outbox = enqueue(session, notices, now, new_ticket=work.opened, article=work.article)
     return Receipt(
         ledger_id=mail.spool_id, state=decision.state, ticket=work.ticket, article=work.article, outbox=outbox
     )
@@ -125,6 +132,7 @@ class _Work:
         self.article: int | None = None
         self.copy_of: str | None = None
         self.holds: list[Hold] = []
+        self.access: list[AccessAction] = []
 
     def do(self, action: Any) -> None:
         match action:
@@ -151,6 +159,8 @@ class _Work:
                 pause_thread(self._session, action.ticket, action.story)
             case Discard():
                 pass
+            case _ if isinstance(action, AccessAction):
+                self.access.append(action)
             case _:
                 raise PostdeskError(f"record knows no action {type(action).__name__}")
 

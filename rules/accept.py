@@ -18,6 +18,7 @@ from models.decision import (
 )
 from models.mail import Mailbox
 from models.vocabulary import Belief, ColleaguePolicy, LedgerState, MailKind, Reason, Source, TicketStatus
+from rules.access_mail import colleague_notices
 from rules.authn import belief_of, is_believed
 from rules.autoreply import acknowledgement, unknown_author
 from rules.case import Case, Outcome, held
@@ -82,7 +83,10 @@ def without_seat(case: Case) -> Outcome:
     if requester.customer.colleagues is ColleaguePolicy.OPEN:
         return f"none, and {requester.customer.name} lets colleagues write"
     why = f"{case.author} is of {requester.customer.name} and holds no seat."
-    return held(Reason.COLLEAGUE_WITHOUT_SEAT, why, "open a ticket with the author", customer=requester.customer.id)
+    decision = held(
+        Reason.COLLEAGUE_WITHOUT_SEAT, why, "open a ticket with the author", customer=requester.customer.id
+    )
+    return replace(decision, notices=colleague_notices(case, requester.customer))
 
 
 def released(case: Case) -> Outcome:

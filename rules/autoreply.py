@@ -31,7 +31,7 @@ def acknowledgement(case: Case, requester: Mailbox, tongue: Tongue) -> tuple[tup
     budget = (
         policy.acknowledgements_per_author_per_day if proved else policy.acknowledgements_per_unproved_author_per_day
     )
-    obstacle = _obstacle(case)
+    obstacle = obstacle_to_answer(case)
     if not obstacle and sent.to_author_last_day >= budget:
         obstacle = f"{sent.to_author_last_day} automatic mails to the author today"
     if obstacle:
@@ -54,7 +54,7 @@ def acknowledgement(case: Case, requester: Mailbox, tongue: Tongue) -> tuple[tup
 def unknown_author(case: Case, tongue: Tongue) -> tuple[tuple[Notice, ...], str]:
     """The one fixed text a day that tells a believed stranger how to get access; no word of his stands in it."""
     policy, sent = case.policy, case.facts.sent
-    obstacle = "not believed" if not is_believed(case) else _obstacle(case)
+    obstacle = "not believed" if not is_believed(case) else obstacle_to_answer(case)
     if not obstacle and sent.unknown_to_author_last_day >= policy.unknown_per_address_per_day:
         obstacle = "told already in the last 24 hours"
     if not obstacle and sent.unknown_to_domain_last_day >= policy.unknown_per_domain_per_day:
@@ -75,7 +75,7 @@ def unknown_author(case: Case, tongue: Tongue) -> tuple[tuple[Notice, ...], str]
     return (notice,), f"unknown author: told {case.author}"
 
 
-def _obstacle(case: Case) -> str | None:
+def obstacle_to_answer(case: Case) -> str | None:
     """What forbids any automatic answer to this mail, whoever wrote it."""
     mail, policy = case.mail, case.policy
     if mail.envelope.source is Source.ARCHIVE:

@@ -8,15 +8,18 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
+from models.access_values import Asked
 from models.decision import CheckedToken, Clues
 from models.mail import Mailbox, ParsedMail
 from models.names import canonical_address, canonical_domain, parent_domains, skeleton
 from models.vocabulary import MailboxPurpose
+from rules.access_form import read_asked
 from rules.policy import Policy
 from rules.tokens import (
     Keys,
     check_loop_marker,
     check_message_id,
+    check_notice_address,
     check_reply_address,
     check_return_path,
     find_body_markers,
@@ -52,6 +55,8 @@ def look_for(mail: ParsedMail, policy: Policy, keys: Keys) -> Clues:
         own_marker=_is_own_mail(mail, policy, keys),
         subject_ticket=_subject_ticket(mail.subject, policy.subject_prefix),
         return_path_outbox_id=_return_path(mail, policy, keys),
+        access_outbox_id=_answered_notice(mail, policy, keys),
+        access_asked=_asked(mail, author, policy),
         reported_outbox_ids=_reported(mail, policy, keys),
         forward_paths=mail.envelope.forward_paths,
         cc=_people(mail, author, policy),
@@ -115,6 +120,20 @@ def _subject_ticket(subject: str, prefix: str) -> int | None:
 def _return_path(mail: ParsedMail, policy: Policy, keys: Keys) -> int | None:
     found = (check_return_path(keys, address, policy.return_path) for address in recipients(mail))
     return next((outbox for outbox in found if outbox is not None), None)
+
+
+def _answered_notice(mail: ParsedMail, policy: Policy, keys: Keys) -> int | None:
+    access = tuple(m.address for m in policy.mailboxes if m.purpose is MailboxPurpose.ACCESS)
+    found = (check_notice_address(keys, address, access) for address in recipients(mail))
+    return next((outbox for outbox in found if outbox is not None), None)
+
+
+def _asked(mail: ParsedMail, author: str | None, policy: Policy) -> Asked | None:
+    """What a mail to the access address asks for, where its author has an address that can be written to."""
+    mailboxes = (policy.mailbox_of(canonical_address(address) or "") for address in recipients(mail))
+    to_access = any(mailbox and mailbox.purpose is MailboxPurpose.ACCESS for mailbox in mailboxes)
+    address = canonical_address(author) if to_access and author else None
+    return read_asked(mail, address, mail.language or policy.language) if address else None
 
 
 def _reported(mail: ParsedMail, policy: Policy, keys: Keys) -> tuple[int, ...]:

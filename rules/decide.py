@@ -9,7 +9,7 @@ from datetime import datetime
 
 from models.decision import Decision, Facts
 from models.mail import ParsedMail
-from rules import accept, agent, authn, duplicate, machine, requester, thread
+from rules import accept, access_mail, agent, authn, duplicate, machine, requester, thread
 from rules.case import Case, Gate
 from rules.policy import Policy
 
@@ -22,6 +22,7 @@ GATES: tuple[tuple[str, Gate], ...] = (
     ("automatic", machine.automatic),
     ("author", requester.no_one_author),
     ("own address", requester.own_address),
+    ("access", access_mail.about_access),
     ("agent", agent.agent_by_mail),
     ("belief", authn.refuted),
     ("ticket", thread.named_beside),

@@ -7,6 +7,7 @@ ours is noted on its ticket and changes nothing there.
 from models.decision import Decision, NoteAutoReply
 from models.mail import DeliveryReport
 from models.vocabulary import Belief, LedgerState, MailKind, Reason
+from rules.access_mail import bounced
 from rules.authn import belief_of
 from rules.bounce import judge_report
 from rules.case import Case, Outcome, discarded, held
@@ -48,11 +49,13 @@ def report(case: Case) -> Outcome:
     )
     if finding.record is None:
         return discarded(finding.reason) if mail.kind in _REPORTS else finding.trace
+    follows = bounced(case, finding)
     return Decision(
         state=LedgerState.REPORT_RECORDED,
         reason=finding.reason,
         ticket=finding.record.ticket,
-        actions=(finding.record,),
+        actions=(finding.record, *follows.actions),
+        notices=follows.notices,
         trace=tuple(line for line in (finding.trace, finding.staff_task) if line),
     )
 

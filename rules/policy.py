@@ -59,6 +59,7 @@ class Policy:
     sign_in_lifetime: timedelta = timedelta(minutes=15)  # T33
     requests_per_address_per_hour: int = 3  # T28
     requests_per_hour: int = 300  # in all: proofs that we write to addresses which strangers name
+    colleague_mails_per_hour: int = 5  # of one colleague without a seat about which superusers are asked
     seat_reminder: timedelta = timedelta(days=2)  # before a replacement ends
 
     # the held desk

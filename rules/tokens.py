@@ -156,6 +156,24 @@ def check_return_path(keys: Keys, address: str, mailbox: str) -> int | None:
     return int(found[1])
 
 
+# --- replies to notices about access: access+a<outbox>.<code>@domain ---------------------------------------------
+
+
+def mint_notice_address(keys: Keys, mailbox: str, outbox: int) -> str:
+    """The Reply-To of one notice, for its one recipient. `mailbox`: `access@nordvik.test`."""
+    number = _number(outbox)
+    return _tagged(mailbox, f"a{number}.{keys.current}{_code(keys, keys.current, 'notice', number)}")
+
+
+def check_notice_address(keys: Keys, address: str, mailboxes: tuple[str, ...]) -> int | None:
+    """The outbox id of the notice that a mail to this address answers."""
+    base, tag = _untagged(address)
+    found = _RETURN_TAG.fullmatch(tag[1:]) if base in mailboxes and tag.startswith("a") else None
+    if not found or not _is_code(keys, found[2][0], found[2][1:], "notice", found[1]):
+        return None
+    return int(found[1])
+
+
 # --- the loop marker: X-Postdesk-Loop -----------------------------------------------------------------------------
 
 

@@ -332,7 +332,7 @@ def test_the_trace_names_each_gate_tried() -> None:
     gates = [line.partition(":")[0] for line in decided(mail(belief=R)).trace]
     assert gates == [
         *("over limit", "second copy", "report", "came back", "administrative", "automatic", "author", "own address"),
-        *("agent", "belief"),
+        *("access", "agent", "belief"),
     ]
 
 
