@@ -154,6 +154,7 @@ def _message_ids(session: Session, claimed: Claimed) -> tuple[str, ...]:
     )
     ours = sa.select(OUTBOX.c.message_id, OUTBOX.c.sent.label("at")).where(
         OUTBOX.c.ticket == claimed.ticket,
+        OUTBOX.c.id < claimed.id,  # looked at again later, the mail is the same
         OUTBOX.c.recipient_key == claimed.recipient.lower(),
         OUTBOX.c.sent.is_not(None),
         OUTBOX.c.message_id.is_not(None),

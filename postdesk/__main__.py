@@ -51,37 +51,40 @@ for module in (demo, setup, running, customers, tickets, ledger, outbox, held, s
 
 def main() -> None:
     """The script `postdesk`."""
-    from models.errors import PostdeskError, Refused
-
     try:
         app()
-    except Refused as refusal:
-        sys.exit(_told(str(refusal), 1))
-    except PostdeskError as error:
-        sys.exit(_told(str(error), 2))
     except BrokenPipeError:
         sys.stderr.close()  # a reader such as `head` has seen enough
         sys.exit(0)
     except Exception as error:
-        if not _is_database(error):
+        told = explained(error)
+        if told is None:
             raise
-        sys.exit(_told(f"the database does not answer as it should: {_first_line(error)}\n{DATABASE_HINT}", 2))
+        status, text = told
+        print(text, file=sys.stderr)
+        sys.exit(status)
+
+
+def explained(error: BaseException) -> tuple[int, str] | None:
+    """The exit status and the sentence of an error that a person can do something about; None for a fault of ours."""
+    from models.errors import PostdeskError, Refused
+
+    if isinstance(error, PostdeskError):
+        return (1 if isinstance(error, Refused) else 2), str(error)
+    if _is_database(error):
+        return 2, f"the database does not answer as it should: {_first_line(error)}\n{DATABASE_HINT}"
+    return None
 
 
 DATABASE_HINT = "check `database` in postdesk.toml, and run `postdesk migrate` if it is new or was upgraded"
 
 
-def _told(text: str, status: int) -> int:
-    print(text, file=sys.stderr)
-    return status
-
-
-def _is_database(error: Exception) -> bool:
+def _is_database(error: BaseException) -> bool:
     """Told by name: importing SQLAlchemy would cost every command its start."""
     return any(f"{kind.__module__}.{kind.__name__}" == "sqlalchemy.exc.DBAPIError" for kind in type(error).__mro__)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 

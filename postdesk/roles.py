@@ -7,17 +7,16 @@ Fails: by ending; the supervisor starts it again.
 import asyncio
 import os
 import socket
-import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import import_module
 from threading import Event
 from typing import TYPE_CHECKING
 
 import structlog
 
 from ingest.killable import limit_memory
-from postdesk.supervise import supervise
+from postdesk.supervise import Work, supervise
 from postdesk.workers import keep_workers, recover_all, slot
 
 if TYPE_CHECKING:
@@ -26,10 +25,27 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-def supervise_roles(config: Path, names: Sequence[str]) -> int:
+def supervise_roles(desk: "Desk", names: Sequence[str]) -> int:
     """Run each role as a process of its own until SIGTERM or SIGINT; gives the exit status."""
-    me = [sys.executable, "-m", "postdesk", "--config", str(config), "role"]
-    return supervise({name: [*me, name] for name in names})
+    _import_for(names)
+    # A Desk of its own for each: no connection, lock or cache is shared across a fork.
+    return supervise({name: _work_of(name, type(desk)(desk.settings, desk.config)) for name in names})
+
+
+def _work_of(name: str, desk: "Desk") -> Work:
+    return lambda stop: ROLES[name](desk, stop)
+
+
+def _import_for(names: Sequence[str]) -> None:
+    """What the roles import anyway, imported once before they are forked."""
+    modules = {
+        "listen": ("ingest.smtp",),
+        "pipeline": ("ingest.pipeline", "models.tables"),
+        "dispatch": ("notify.dispatch", "notify.selfcheck", "models.tables"),
+        "schedule": ("notify.scheduler", "models.tables"),
+    }
+    for module in {module for name in names for module in modules[name]}:
+        import_module(module)
 
 
 def listen(desk: "Desk", stop: Event) -> None:

@@ -8,7 +8,6 @@ import fcntl
 import itertools
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +17,11 @@ from pathlib import Path
 import structlog
 
 from ingest.spool import Spool
+from postdesk.supervise import end_all, fork
+
+WORKER_PATIENCE = 20.0  # seconds to finish the mails in hand; a killed worker's come again
 
 log = structlog.get_logger()
-
-Work = Callable[[str, threading.Event], None]
 
 
 @contextmanager
@@ -63,46 +63,34 @@ def keep_workers(count: int, work: Callable[[threading.Event], None], stop: thre
     children: dict[int, float] = {}
     while not stop.is_set():
         for _ in range(count - len(children)):
-            children[_fork(work)] = time.monotonic()
-        for child in _ended(children):
-            lived = time.monotonic() - children.pop(child[0])
-            log.warning("worker ended", status=child[1], lived=round(lived, 2))
+            children[_start(work)] = time.monotonic()
+        for pid, status in list(_ended(children)):
+            lived = time.monotonic() - children.pop(pid)
+            log.warning("worker ended", status=status, lived=round(lived, 2))
             if lived < 0.2:  # it did not even begin: wait, or a broken set-up becomes a fork storm
                 stop.wait(1.0)
         stop.wait(0.02)
-    for pid in children:
-        os.kill(pid, signal.SIGTERM)
-    for pid in children:
-        os.waitpid(pid, 0)
+    end_all(list(children), WORKER_PATIENCE)
 
 
 def _ended(children: dict[int, float]) -> Iterator[tuple[int, int]]:
-    for pid in list(children):
+    for pid in children:
         finished, status = os.waitpid(pid, os.WNOHANG)
         if finished:
             yield pid, os.waitstatus_to_exitcode(status)
 
 
-def _fork(work: Callable[[threading.Event], None]) -> int:
-    sys.stdout.flush()
-    sys.stderr.flush()
+def _start(work: Callable[[threading.Event], None]) -> int:
     parent = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
+
+    def begin() -> None:
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_outlive_not, args=(parent, stop), daemon=True).start()
         work(stop)
-        status = 0
-    except Exception:
-        log.exception("worker failed")
-    finally:
-        os._exit(status)  # never back into the parent's stack
-    return pid
+
+    return fork(begin)
 
 
 def _outlive_not(parent: int, stop: threading.Event) -> None:

@@ -1,7 +1,6 @@
 """`postdesk run`, `work`, `tick`: the desk at work."""
 
 import re
-import sys
 from datetime import timedelta
 from typing import Annotated
 
@@ -16,7 +15,6 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(work)
     app.command()(tick)
-    app.command(hidden=True)(role)
 
 
 def run(
@@ -36,19 +34,9 @@ def run(
         if name not in ROLES:
             wrong(f"--only {name}: there is no such role; the roles are {', '.join(ROLES)}")
     desk.require_ready()
+    desk.engine.dispose()  # nothing that is open now may live on in two processes
     log.configure("run")
-    raise typer.Exit(supervise_roles(desk.config, names))
-
-
-def role(ctx: typer.Context, name: str) -> None:
-    """One role in this process; `postdesk run` starts these, and holds stdin open as long as it lives."""
-    from postdesk import log
-    from postdesk.roles import ROLES
-    from postdesk.supervise import stop_on_signal
-
-    log.configure(name)
-    stop = stop_on_signal(lifeline=sys.stdin.fileno())
-    ROLES[name](open_desk(ctx), stop)
+    raise typer.Exit(supervise_roles(desk, names))
 
 
 def work(

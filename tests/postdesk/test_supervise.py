@@ -11,21 +11,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-CHILD = """
+PARENT = """
 import os, sys
 from pathlib import Path
-from postdesk.supervise import stop_on_signal
-stop = stop_on_signal(lifeline=sys.stdin.fileno())
-with Path(sys.argv[1]).open("a") as file:
-    file.write(f"{os.getpid()}\\n")
-stop.wait(60)
-"""
-PARENT = """
-import sys
 from postdesk import log
 from postdesk.supervise import supervise
+
+def work(stop):
+    with Path(sys.argv[1]).open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    stop.wait(60)
+
 log.configure("run")
-sys.exit(supervise({"child": [sys.executable, "-c", sys.argv[1], sys.argv[2]]}))
+sys.exit(supervise({"child": work}))
 """
 
 
@@ -44,7 +42,7 @@ def starts(tmp_path: Path) -> Path:
 @pytest.fixture
 def supervisor(starts: Path) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, CHILD, str(starts)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", PARENT, str(starts)], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     yield process
     if process.poll() is None:
@@ -62,7 +60,7 @@ def test_a_dead_process_is_started_again_and_logged(supervisor: "subprocess.Pope
     assert wait_for(lambda: len(pids(starts)) == 2)
     supervisor.terminate()
     _, logged = supervisor.communicate(timeout=10)
-    assert '"role_ended": "child"' in logged
+    assert '"ended": "child"' in logged
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
