@@ -5,21 +5,19 @@ Prints crashes, right answers by field, replacement characters, the slowest mail
 """
 
 import argparse
-import hashlib
 import resource
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ingest.body import html_to_text
 from ingest.charset import decode
 from ingest.parse import HashOnly, parse
-from models.mail import Envelope, ParsedMail, SpooledMail
-from models.vocabulary import Source
+from ingest.rawfile import spooled_from
+from models.mail import ParsedMail, SpooledMail
 
 # Expectations of other projects that are not ours, each with the reason: (file, column) → why.
 _STALWART = "counts plain text that follows a broken or second boundary as a file; it is the mail's text"
@@ -63,20 +61,6 @@ def unescape(value: str) -> str:
     )
 
 
-def spooled(path: Path) -> SpooledMail:
-    """A file as the spool would give it."""
-    content = path.read_bytes()
-    envelope = Envelope(reverse_path="", forward_paths=(), source=Source.ARCHIVE, received_at=datetime.now(UTC))
-    return SpooledMail(
-        id=path.name,
-        path=path,
-        offset=0,
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        envelope=envelope,
-    )
-
-
 def collapsed(text: str) -> str:
     """White space folded."""
     return " ".join(text.split())
@@ -87,7 +71,7 @@ def bare_body(path: Path, subtype: str, folder: Path) -> SpooledMail:
     content = f"Content-Type: text/{subtype}; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n".encode()
     made = folder / path.name
     made.write_bytes(content + path.read_bytes())
-    return spooled(made)
+    return spooled_from(made)
 
 
 def expected_text(path: Path) -> str:
@@ -127,7 +111,7 @@ def main() -> None:
         if row["form"] in ("body-text", "body-html"):
             mail_in = bare_body(path, "html" if row["form"] == "body-html" else "plain", folder)
         elif row["form"] == "eml":
-            mail_in = spooled(path)
+            mail_in = spooled_from(path)
         else:
             skipped[row["form"]] += 1
             continue

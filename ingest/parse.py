@@ -8,7 +8,7 @@ Bodies stay in the file: structure comes from scan as offsets, large leaves are 
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -126,7 +126,9 @@ def _parse(mail: SpooledMail, octets: Octets, keeper: _Keeper, limits: ScanLimit
     scanned = scan(octets, limits)
     defects = dict.fromkeys(scanned.defects)
     if scanned.root is None:
-        return _over_limit(mail, scanned.over_limit or Limit.UNREADABLE, defects, _safe_header(scanned.fields, defects))
+        word = scanned.over_limit or Limit.UNREADABLE
+        whole = word not in (Limit.SIZE, Limit.HEADER_SIZE, Limit.HEADER_COUNT)
+        return _over_limit(mail, word, defects, _safe_header(scanned.fields, defects, whole))
     header = read_header(scanned.fields, defects)
     content = _Content(octets, keeper, defects)
     content.read(choose(scanned.root))
@@ -184,11 +186,19 @@ def _kind(mail: SpooledMail, header: HeaderFacts, text: str, report: DeliveryRep
     )
 
 
-def _safe_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> HeaderFacts | None:
-    """The header facts of a mail over a limit, from the fields that are few and short enough to be read safely."""
-    wanted = {"from", "subject", "date", "message-id"}
-    few = tuple(one for one in fields if one.name in wanted and len(one.value) <= 8192)[:20]
-    return read_header(few, defects) if few else None
+def _safe_header(fields: tuple[Field, ...], defects: dict[Defect, None], whole: bool) -> HeaderFacts | None:
+    """The header facts of a mail over a limit, from the fields that are short enough to be read safely.
+
+    Where not every From field was read (`whole` is False, or one is too long), nobody is named as the author.
+    """
+    wanted = [one for one in fields if one.name in ("from", "subject", "date", "message-id")][:20]
+    short = tuple(one for one in wanted if len(one.value) <= 8192)
+    if not short:
+        return None
+    header = read_header(short, defects)
+    if whole and len(short) == len(wanted) < 20:
+        return header
+    return replace(header, author=None, author_verdict=AuthorVerdict.AMBIGUOUS)
 
 
 def _over_limit(mail: SpooledMail, word: Limit, defects: dict[Defect, None], header: HeaderFacts | None) -> ParsedMail:

@@ -113,8 +113,8 @@ def test_from_fields_that_name_nobody(read: Read, field: bytes) -> None:
 
 
 def test_a_base64_word_that_makes_the_library_raise(read: Read) -> None:
-    mail = read(b"From: =?utf-8?b?w6X?= <su@acme.test>\r\nSender: =?utf-8?b?a?= <a@b.test>\r\n\r\nbody")
-    assert mail.author is not None and (mail.author.address, mail.author.name) == ("su@acme.test", "å")
+    mail = read(b"From: =?utf-8?b?w6Vhx?= <su@acme.test>\r\nSender: =?utf-8?b?a?= <a@b.test>\r\n\r\nbody")
+    assert mail.author is not None and (mail.author.address, mail.author.name) == ("su@acme.test", "åa")
 
 
 @pytest.mark.parametrize("field", [b"X: y", b"From:", b"From: <>", b"From\r\n : <any@attack.test>\r\nTo: x@y.test"])
@@ -383,6 +383,19 @@ def test_over_a_limit_the_safe_facts_are_kept(read: Read) -> None:
     assert (mail.subject, mail.to, mail.text, mail.attachments) == ("big", (), "", ())
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"From: su@acme.test\r\nX: " + b"y" * 600_000 + b"\r\nFrom: x@evil.test\r\n\r\nbody",
+        b"From: su@acme.test\r\n" + b"X: y\r\n" * 2_000 + b"From: x@evil.test\r\n\r\nbody",
+        b"From: su@acme.test\r\nFrom: " + b"y" * 9_000 + b"\r\nTo: " + b"a@b.test, " * 600 + b"\r\n\r\nbody",
+    ],
+)
+def test_over_a_limit_a_from_field_out_of_sight_leaves_the_author_open(read: Read, raw: bytes) -> None:
+    mail = read(raw)
+    assert mail.over_limit and (mail.author, mail.author_verdict) == (None, AuthorVerdict.AMBIGUOUS)
+
+
 def test_limits_are_an_argument(tmp_path: Path) -> None:
     mail = parse(spooled(tmp_path / "m", mixed(PLAIN, PLAIN)), HashOnly(), ScanLimits(parts=2))
     assert mail.over_limit == Limit.PARTS
@@ -431,6 +444,9 @@ BOMBS = {
     "padded HTML": HEAD + b'Content-Type: text/html\n\n' + b'<div style="padding-left:100000em">x</div>' * 6_000,
     "long cell": HEAD + b"Content-Type: text/html\n\n<table><tr><td>" + b"x" * 100_000 + b"<tr><td>y<td>z" * 9_000,
     "short uuencode": HEAD + b"Content-Type: a/x\nContent-Transfer-Encoding: x-uuencode\n\n" + b"\n" * 3_000_000,
+    "TNEF objects": HEAD
+    + b"Content-Type: application/ms-tnef\n\n\x78\x9f\x3e\x22\x00\x00"
+    + (b"\x01" + bytes(10)) * 300_000,
     "hyphens": HEAD + b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\n" + b"\r--y" * 500_000,
     "lone CR": HEAD.replace(b"\r\n", b"\r") + b"\r" * 1_000_000,
     "nothing but NUL": bytes(1_000_000),
