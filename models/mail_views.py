@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from models.access_views import AccessRows, find_access_rows
 from models.customer import CUSTOMER
 from models.outbox import OUTBOX, Claimed
 from models.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, TICKET
@@ -69,12 +70,13 @@ class MailRows:
     answered: ArticleView | None = None  # the newest mail of a person before it
     participant: ParticipantView | None = None  # the recipient on the ticket
     message_ids: tuple[str, ...] = ()  # the first of the thread, then the newest, oldest first
+    access: AccessRows | None = None  # of a mail about access
 
 
 def find_mail_rows(session: Session, claimed: Claimed) -> MailRows:
     """The rows behind one claimed outbox row."""
     if claimed.ticket is None:
-        return MailRows(claimed=claimed)
+        return MailRows(claimed=claimed, access=find_access_rows(session, claimed.context))
     article = _article(session, ARTICLE.c.id == claimed.article) if claimed.article is not None else None
     return MailRows(
         claimed=claimed,

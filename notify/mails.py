@@ -32,6 +32,7 @@ class Letterhead:
     policy: Policy
     keys: Keys
     access_url: str | None = None  # page where access is requested
+    portal_url: str = ""  # of the portal, without a slash at its end
 
     @property
     def vendor(self) -> str:

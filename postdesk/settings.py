@@ -78,6 +78,12 @@ def _ways(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _web_url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise ValueError("write https://desk.nordvik.test")
+    return value.rstrip("/")
+
+
 Listen = Annotated[str, AfterValidator(_host_and_port)]
 Address = Annotated[str, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -129,6 +135,10 @@ class Settings(BaseSettings):
     connections_per_address: int = Field(50, ge=1, le=1000, description="SMTP connections of one client at a time.")
     http_listen: Annotated[str, AfterValidator(_host_and_port)] = Field(
         "127.0.0.1:8800", description="HOST:PORT of the portal."
+    )
+
+    portal_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        "", description="Where people reach the portal, as it stands in mails; empty: http:// and http_listen."
     )
 
     # whom the desk believes

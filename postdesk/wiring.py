@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ingest.spool import Spool
     from models.blobs import BlobStore
     from notify.dispatch import Dispatch
+    from notify.mails import Letterhead
     from notify.signing import Sign
     from rules.policy import Policy
     from rules.tokens import Keys
@@ -199,17 +200,23 @@ class Desk:
 
     # -- the way out
 
+    def letterhead(self) -> "Letterhead":
+        """What all mails share."""
+        from notify.mails import Letterhead
+
+        url = self.settings.portal_url or f"http://{self.settings.http_listen}"
+        return Letterhead(policy=self.policy, keys=self.keys, portal_url=url, access_url=f"{url}/request-access")
+
     def dispatch(self) -> "Dispatch":
         """What a dispatcher needs; its smarthost serves one thread."""
         from notify.dispatch import Dispatch
-        from notify.mails import Letterhead
         from notify.render import Renderer
         from notify.smarthost import open_smarthost
 
         return Dispatch(
             engine=self.engine,
             smarthost=open_smarthost(self.settings.smarthost, hostname=self.settings.hostname, sign=self._signer()),
-            letterhead=Letterhead(policy=self.policy, keys=self.keys),
+            letterhead=self.letterhead(),
             renderer=Renderer(self.settings.templates),
             now=self.now,
         )

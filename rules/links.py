@@ -20,6 +20,11 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 §6, lower case: surv
 _TOKEN_CHARS = 52  # 256 bits
 _CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is read as something else
 CODE_CHARS = 6
+PATHS = {  # of the portal's page behind each link; the token follows
+    LinkPurpose.PROOF: "/request-access/proof/",
+    LinkPurpose.INVITATION: "/invite/",
+    LinkPurpose.SIGN_IN: "/sign-in/",
+}
 CODE_ATTEMPTS = 5  # wrong codes that one link bears
 _TOKEN = re.compile(rf"([1-9][0-9]{{0,17}})-([a-z2-7])([a-z2-7]{{{_TOKEN_CHARS}}})", re.ASCII)
 
