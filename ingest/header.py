@@ -19,8 +19,9 @@ from mailparser import MailParser
 from mailparser.utils import get_addresses
 
 from ingest.charset import decode, decode_words, lenient_base64
+from ingest.defects import Defect
 from ingest.params import read_params
-from ingest.scan import Defect, Field
+from ingest.scan import Field
 from models.mail import Mailbox
 from models.vocabulary import AuthorVerdict
 from rules.author import plain_address, read_author
@@ -172,7 +173,9 @@ def _mailboxes(addresses: object) -> tuple[Mailbox, ...]:
             continue
         local, _, domain = address.rpartition("@")
         known = plain_address(address) or f"{local}@{domain.lower()}"
-        found.append(Mailbox(address=clean_line(known), name=clean_line(decode_words(name))[:_NAME_CAP]))
+        if clean_line(known) != known:
+            continue  # cleaned of what cannot be seen it would be somebody else's address
+        found.append(Mailbox(address=known, name=clean_line(decode_words(name))[:_NAME_CAP]))
     return tuple(found)
 
 

@@ -24,6 +24,7 @@ from ingest.body import (
     without_html_quote,
 )
 from ingest.charset import codec_of, decode, html_charset
+from ingest.defects import Defect, Limit, ScanLimits
 from ingest.header import HeaderFacts, clean_line, decoded_values, read_header
 from ingest.leaf import (
     PackedFile,
@@ -38,7 +39,7 @@ from ingest.leaf import (
 )
 from ingest.reply import language_of, written_now
 from ingest.report import PART_CAP, REPORT_HEADERS, REPORT_TYPES, ReportPart, ReportParts, read_report
-from ingest.scan import Defect, Field, Limit, Octets, Part, ScanLimits, scan
+from ingest.scan import Field, Octets, Part, scan
 from models.mail import AttachmentRef, DeliveryReport, ParsedMail, SpooledMail
 from models.vocabulary import AuthorVerdict, MailKind
 from rules.loop import FormFacts, classify

@@ -130,5 +130,5 @@ class ParsedMail:
     kind_evidence: str = ""  # which header or phrase said so
     report: DeliveryReport | None = None
     auth: AuthEvidence = field(default_factory=AuthEvidence)
-    defects: tuple[str, ...] = ()  # kebab-case words, closed list in ingest/parse.py and ingest/scan.py
+    defects: tuple[str, ...] = ()  # kebab-case words, closed list in ingest/defects.py
     over_limit: str | None = None  # the limit word when a limit stopped the parser; then only the envelope is sure

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ingest.defects import Defect, Limit, ScanLimits
 from ingest.parse import HashOnly, parse
-from ingest.scan import Defect, Limit, ScanLimits
 from models.mail import Envelope, ParsedMail, SpooledMail
 from models.vocabulary import AuthorVerdict, Source
 
@@ -84,6 +84,12 @@ def test_a_plain_mail(read: Read) -> None:
     assert ("precedence", "bulk") in mail.auto_headers
     assert (mail.text, mail.full_text, mail.html, mail.attachments) == ("Hej", "Hej", None, ())
     assert (mail.defects, mail.over_limit, mail.size) == ((), None, len(raw))
+
+
+def test_an_address_with_hidden_characters_becomes_nobody_elses(read: Read) -> None:
+    raw = "From: a@b.test\r\nTo: su\u202e@acme.test, c@d.test\r\nReply-To: s\u200bu@acme.test\r\n\r\nx".encode()
+    mail = read(raw)
+    assert ([one.address for one in mail.to], mail.reply_to) == (["c@d.test"], ())
 
 
 # The From fields of M8: two parsers, two authors. Each must leave the author open.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.scan import Defect, Limit, Part, ScanLimits, ScannedMail, scan
+from ingest.defects import Defect, Limit, ScanLimits
+from ingest.scan import Part, ScannedMail, scan
 from tests.ingest.octets import Octets
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "parse"
