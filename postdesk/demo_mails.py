@@ -7,8 +7,9 @@ import struct
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from email import message_from_string, policy
 from email.message import EmailMessage
-from email.utils import format_datetime
+from email.utils import format_datetime, parseaddr
 
 VENDOR_DOMAIN = "nordvik.test"
 SUPPORT = f"support@{VENDOR_DOMAIN}"
@@ -148,18 +149,70 @@ def from_look_alike(at: datetime) -> EmailMessage:
     )
 
 
-def out_of_office(ola: Person, at: datetime) -> EmailMessage:
-    message = mail(
-        ola,
-        "Frånvaro: Re: Bokföringen går inte att öppna",
-        "Jag är borta till och med fredag.\n",
-        at=at,
-        id="franvaro-1",
-    )
-    message["Auto-Submitted"] = "auto-replied"
+def reply(author: Person, answered: EmailMessage, text: str, *, at: datetime, id: str) -> EmailMessage:
+    """As a mail client answers: to Reply-To, the answered text quoted below."""
+    body = answered.get_body(("plain",))
+    quoted = "\n".join(f"> {line}" for line in (body.get_content() if body else "").splitlines())
+    to = parseaddr(answered["Reply-To"] or answered["From"])[1]
+    message = mail(author, answered["Subject"], f"{text.rstrip()}\n\n{quoted}\n", to=to, at=at, id=id)
+    message["In-Reply-To"] = answered["Message-ID"]
+    message["References"] = f"{answered['References'] or ''} {answered['Message-ID']}".strip()
     return message
 
 
+def out_of_office(author: Person, answered: EmailMessage, at: datetime) -> EmailMessage:
+    """RFC 3834: what a vacation responder sends."""
+    subject = f"Frånvaro: {answered['Subject']}"
+    message = mail(author, subject, "Jag är borta till och med fredag.\n", at=at, id="franvaro-1")
+    message["Auto-Submitted"] = "auto-replied"
+    message["In-Reply-To"] = answered["Message-ID"]
+    return message
+
+
+def bounce_of(returned: EmailMessage, at: datetime) -> EmailMessage:
+    """RFC 3464: the report of a server that knows no such mailbox."""
+    recipient = str(returned["Delivered-To"])
+    domain = recipient.rpartition("@")[2]
+    text = REPORT.format(
+        domain=domain, recipient=recipient, date=format_datetime(at), message_id=str(returned["Message-ID"])
+    )
+    report = message_from_string(text, policy=policy.default)
+    assert isinstance(report, EmailMessage)
+    return report
+
+
+REPORT = """\
+From: Mail Delivery System <mailer-daemon@{domain}>
+To: postmaster@nordvik.test
+Subject: Undelivered Mail Returned to Sender
+Date: {date}
+Message-ID: <bounce-1@{domain}>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="=-report"
+
+--=-report
+Content-Type: text/plain; charset=us-ascii
+
+This is the mail system at {domain}. Your message could not be delivered:
+
+<{recipient}>: unknown user
+
+--=-report
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.{domain}
+
+Final-Recipient: rfc822; {recipient}
+Action: failed
+Status: 5.1.1
+
+--=-report
+Content-Type: text/rfc822-headers
+
+Message-ID: {message_id}
+
+--=-report--
+"""
 AGENT_ANSWER = (
     "Hola Lucía:\n\nGracias por la captura. ¿Podría enviarnos también el registro de eventos del servidor?\n\nAnna\n"
 )

@@ -1,1 +1,172 @@
-def register(app): ...
+"""`postdesk demo`: the desk at work on this machine with a fictitious vendor; and how to play on in it."""
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from postdesk.console import no, show_table, tell, wrong
+
+if TYPE_CHECKING:
+    from postdesk.demo_mails import Person
+    from postdesk.wiring import Desk
+
+Folder = Annotated[
+    Path, typer.Option("--dir", envvar="POSTDESK_DEMO_DIR", help="Folder of the demo; made anew by each `demo`.")
+]
+HERE = Path(".demo")
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="See the desk at work on this machine.", invoke_without_command=True)
+    group.callback()(demo)
+    group.command()(send)
+    group.command()(reply)
+    group.command()(outbox)
+    group.command()(reset)
+    app.add_typer(group, name="demo")
+
+
+def demo(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="End when everything was shown.")] = False,
+    folder: Folder = HERE,
+) -> None:
+    """Make a desk, send it ten mails over SMTP, show what became of each, and serve until Ctrl-C.
+
+    Example: postdesk demo --once
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from postdesk import demo as stage
+
+    desk = stage.prepare(folder)
+    host, port = stage.smtp_address(desk)
+    tell(f"Nordvik (nordvik.test) and its customers live in {folder}; starting every role …")
+    with stage.running(desk, folder):
+        tell(f"mail in: smtp://{host}:{port}")
+        rows = stage.play(desk, folder, tell)
+        columns = ("mail", "from", "became", "because", "ticket", "customer", "matched_by", "receipt")
+        show_table("What became of each mail", rows, columns)
+        _show_tickets(desk)
+        _show_outgoing(desk)
+        _say_how_to_go_on(folder, host, port)
+        wrongly = [row["mail"] for row in rows if row["became"] != row["expected"]]
+        if wrongly:
+            no(f"not as expected: {'; '.join(wrongly)}; the log is {folder / 'postdesk.log'}")
+        if not once:
+            tell("Serving until Ctrl-C.")
+            _wait_for_ctrl_c()
+
+
+def _show_tickets(desk: "Desk") -> None:
+    from models.db import reading
+    from models.views import list_tickets
+
+    with reading(desk.engine) as session:
+        rows = list_tickets(session)
+    show_table("Tickets", rows, ("number", "status", "subject", "customer", "requester", "product", "erp"))
+
+
+def _show_outgoing(desk: "Desk") -> None:
+    from postdesk import demo as stage
+
+    rows = [
+        {
+            "to": message["Delivered-To"],
+            "mail": message["X-Postdesk-Mail"],
+            "language": message["Content-Language"],
+            "subject": message["Subject"],
+        }
+        for message in stage.sent_mails(desk)
+    ]
+    show_table("Outgoing mails", rows, ("to", "mail", "language", "subject"))
+
+
+def _say_how_to_go_on(folder: Path, host: str, port: int) -> None:
+    config = folder / "postdesk.toml"
+    print(
+        f"\nSend more:     postdesk demo send --as lucia --subject Hola --text 'Otra pregunta'"
+        f"\nAny client:    swaks --server {host}:{port} --from elin@skogby.example --to support@nordvik.test"
+        f"\nAn answer:     postdesk demo reply 1001 --as anna --text 'Gracias'   (--as lucia: her own answer)"
+        f"\nOutgoing:      postdesk demo outbox   (files in {folder / 'outbox' / 'new'})"
+        f"\nLook around:   postdesk --config {config} ticket show 1001 · ledger list · held list"
+    )
+
+
+def _wait_for_ctrl_c() -> None:
+    import signal
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(0.5):
+        pass
+
+
+def send(
+    by: Annotated[str, typer.Option("--as", help="lucia, marcos, elin, ola, grace, tom, stranger or look-alike.")],
+    subject: Annotated[str, typer.Option()] = "Hola",
+    text: Annotated[str, typer.Option(help="Empty: from standard input.")] = "",
+    attach: Annotated[Path | None, typer.Option(exists=True, dir_okay=False)] = None,
+    folder: Folder = HERE,
+) -> None:
+    """Send a mail to the running demo as one of its people.
+
+    Example: postdesk demo send --as lucia --subject "Otra pregunta" --text "¿Y ahora?"
+    """
+    from postdesk import demo as stage
+
+    desk = stage.open_demo(folder)
+    message = stage.new_mail(_person(by), subject, text or sys.stdin.read(), attach)
+    tell(stage.send_or_tell(desk, message))
+
+
+def reply(
+    number: int,
+    by: Annotated[str, typer.Option("--as", help="An agent (anna, jon) or who wrote the ticket.")],
+    text: Annotated[str, typer.Option(help="Empty: from standard input.")] = "",
+    folder: Folder = HERE,
+) -> None:
+    """Answer a ticket of the running demo: an agent by `ticket reply`, a customer by mail to the newest mail.
+
+    Example: postdesk demo reply 1001 --as anna --text "Gracias"
+    """
+    from postdesk import demo as stage
+
+    desk, person = stage.open_demo(folder), _person(by)
+    words = text or sys.stdin.read()
+    if stage.is_agent(person):
+        stage.answer_as(desk, number, person.address, words)
+        tell(f"ticket {number}: answered")
+        return
+    answered = stage.newest_about(desk, person.address, number)
+    if answered is None:
+        no(f"{person.name} has got no mail about ticket {number}; see `postdesk demo outbox`")
+    tell(stage.send_or_tell(desk, stage.reply_mail(person, answered, words)))
+
+
+def outbox(folder: Folder = HERE) -> None:
+    """The mails that have left the demo's desk."""
+    from postdesk import demo as stage
+
+    _show_outgoing(stage.open_demo(folder))
+
+
+def reset(folder: Folder = HERE) -> None:
+    """Delete the demo's folder."""
+    from postdesk import demo as stage
+
+    stage.reset(folder)
+    tell(f"{folder} is gone")
+
+
+def _person(key: str) -> "Person":
+    from postdesk import demo_mails
+
+    person = next((each for each in demo_mails.PEOPLE if key in (each.key, each.address)), None)
+    if person is None:
+        wrong(f"--as {key}: nobody of that name; write one of {', '.join(each.key for each in demo_mails.PEOPLE)}")
+    return person
