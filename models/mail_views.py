@@ -3,9 +3,9 @@
 Takes: a claimed outbox row.  Gives: `MailRows`; each part is None where the row leads to nothing.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session
@@ -14,7 +14,7 @@ from models.access_views import AccessRows, find_access_rows
 from models.customer import CUSTOMER
 from models.outbox import OUTBOX, Claimed
 from models.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, TICKET
-from models.vocabulary import ArticleKind, ParticipantRole
+from models.vocabulary import ArticleKind, MailName, ParticipantRole
 
 FILES_KEPT = 20  # of one article
 IDS_KEPT = 8  # newest Message-IDs of a ticket, beside the first
@@ -67,7 +67,7 @@ class MailRows:
     claimed: Claimed
     ticket: TicketView | None = None
     article: ArticleView | None = None  # the one that the mail is about
-    answered: ArticleView | None = None  # the newest mail of a person before it
+    answered: ArticleView | None = None  # an agent's answer: the newest mail of a person before it
     participant: ParticipantView | None = None  # the recipient on the ticket
     message_ids: tuple[str, ...] = ()  # the first of the thread, then the newest, oldest first
     access: AccessRows | None = None  # of a mail about access
@@ -77,96 +77,105 @@ def find_mail_rows(session: Session, claimed: Claimed) -> MailRows:
     """The rows behind one claimed outbox row."""
     if claimed.ticket is None:
         return MailRows(claimed=claimed, access=find_access_rows(session, claimed.context))
-    article = _article(session, ARTICLE.c.id == claimed.article) if claimed.article is not None else None
+    connection = session.connection()
+    article = _article(connection, _ARTICLE, id=claimed.article) if claimed.article is not None else None
+    answers = claimed.mail is MailName.AGENT_REPLY  # only then somebody's words are quoted
+    before = article.id if article else _LAST
     return MailRows(
         claimed=claimed,
-        ticket=_ticket(session, claimed.ticket),
+        ticket=_ticket(connection, claimed.ticket),
         article=article,
-        answered=_answered(session, claimed.ticket, article),
-        participant=_participant(session, claimed.participant),
-        message_ids=_message_ids(session, claimed),
+        answered=_article(connection, _ANSWERED, ticket=claimed.ticket, before=before) if answers else None,
+        participant=_participant(connection, claimed.participant),
+        message_ids=_message_ids(connection, claimed.ticket, claimed.recipient.lower()),
     )
 
 
-def _ticket(session: Session, number: int) -> TicketView | None:
-    statement = (
-        sa.select(
-            TICKET.c.id.label("number"),
-            TICKET.c.subject,
-            TICKET.c.requester,
-            TICKET.c.product,
-            TICKET.c.erp,
-            TICKET.c.erp_version,
-            TICKET.c.product_version,
-            TICKET.c.marked,
-            CUSTOMER.c.name.label("customer"),
-        )
-        .select_from(TICKET.outerjoin(CUSTOMER, CUSTOMER.c.id == TICKET.c.customer))
-        .where(TICKET.c.id == number)
-    )
-    row = session.connection().execute(statement).first()
+def _ticket(connection: sa.Connection, number: int) -> TicketView | None:
+    row = connection.execute(_TICKET, {"number": number}).first()
     return TicketView(**row._mapping) if row else None
 
 
-def _article(session: Session, which: sa.ColumnElement[bool]) -> ArticleView | None:
-    earlier = ARTICLE.alias("earlier")
-    first = ~sa.exists().where(earlier.c.ticket == ARTICLE.c.ticket, earlier.c.id < ARTICLE.c.id)
-    columns = ("id", "author", "author_name", "at", "subject", "text", "message_id", "marked")
-    statement = (
-        sa.select(*(ARTICLE.c[name] for name in columns), first.label("first"))
-        .where(which)
-        .order_by(ARTICLE.c.id.desc())
-        .limit(1)
-    )
-    row = session.connection().execute(statement).first()
-    return ArticleView(**row._mapping, files=_files(session, row.id)) if row else None
-
-
-def _files(session: Session, article: int) -> tuple[FileView, ...]:
-    statement = (
-        sa.select(ATTACHMENT.c.name, ATTACHMENT.c.size)
-        .where(ATTACHMENT.c.article == article)
-        .order_by(ATTACHMENT.c.position)
-        .limit(FILES_KEPT)
-    )
-    return tuple(FileView(**row._mapping) for row in session.connection().execute(statement))
-
-
-def _answered(session: Session, ticket: int, article: ArticleView | None) -> ArticleView | None:
-    by_a_person = sa.and_(
-        ARTICLE.c.ticket == ticket, ARTICLE.c.kind == ArticleKind.INBOUND, ARTICLE.c.automatic.is_(False)
-    )
-    if article is not None:
-        by_a_person = sa.and_(by_a_person, ARTICLE.c.id < article.id)
-    return _article(session, by_a_person)
-
-
-def _participant(session: Session, id: int | None) -> ParticipantView | None:
-    if id is None:
+def _article(connection: sa.Connection, which: sa.Select[Any], **wanted: int) -> ArticleView | None:
+    row = connection.execute(which, wanted).first()
+    if row is None:
         return None
-    statement = sa.select(PARTICIPANT.c.id, PARTICIPANT.c.role, PARTICIPANT.c.generation)
-    row = session.connection().execute(statement.where(PARTICIPANT.c.id == id)).first()
+    files = connection.execute(_FILES, {"article": row.id})
+    return ArticleView(**row._mapping, files=tuple(FileView(**file._mapping) for file in files))
+
+
+def _participant(connection: sa.Connection, id: int | None) -> ParticipantView | None:
+    row = connection.execute(_PARTICIPANT, {"id": id}).first() if id is not None else None
     return ParticipantView(**row._mapping) if row else None
 
 
-def _message_ids(session: Session, claimed: Claimed) -> tuple[str, ...]:
+def _message_ids(connection: sa.Connection, ticket: int, recipient: str) -> tuple[str, ...]:
     """Ids that the recipient's mail program may have seen: the customers' and our own to this very recipient."""
+    wanted = {"ticket": ticket, "recipient": recipient}
+    first = connection.execute(_FIRST_ID, wanted).scalars()
+    newest = connection.execute(_NEWEST_IDS, wanted).scalars()
+    return tuple(dict.fromkeys([*first, *reversed(list(newest))]))
+
+
+# --- prebuilt: building them costs more than running them -------------------------------------------------------
+
+_LAST = 2**31 - 1  # beyond every article
+
+
+def _articles() -> sa.Select[Any]:
+    columns = ("id", "author", "author_name", "at", "subject", "text", "message_id", "marked")
+    earlier = ARTICLE.alias("earlier")
+    first = ~sa.exists().where(earlier.c.ticket == ARTICLE.c.ticket, earlier.c.id < ARTICLE.c.id)
+    newest = sa.select(*(ARTICLE.c[name] for name in columns), first.label("first")).order_by(ARTICLE.c.id.desc())
+    return newest.limit(1)
+
+
+def _seen_ids() -> sa.Subquery:
     theirs = sa.select(ARTICLE.c.message_id, ARTICLE.c.at.label("at")).where(
-        ARTICLE.c.ticket == claimed.ticket, ARTICLE.c.kind == ArticleKind.INBOUND, ARTICLE.c.message_id.is_not(None)
+        ARTICLE.c.ticket == sa.bindparam("ticket"),
+        ARTICLE.c.kind == ArticleKind.INBOUND,
+        ARTICLE.c.message_id.is_not(None),
     )
     ours = sa.select(OUTBOX.c.message_id, OUTBOX.c.sent.label("at")).where(
-        OUTBOX.c.ticket == claimed.ticket,
-        OUTBOX.c.id < claimed.id,  # looked at again later, the mail is the same
-        OUTBOX.c.recipient_key == claimed.recipient.lower(),
+        OUTBOX.c.ticket == sa.bindparam("ticket"),
+        OUTBOX.c.recipient_key == sa.bindparam("recipient"),
         OUTBOX.c.sent.is_not(None),
         OUTBOX.c.message_id.is_not(None),
     )
-    both = sa.union_all(theirs, ours).subquery()
-    connection = session.connection()
-    first = connection.execute(sa.select(both.c.message_id).order_by(both.c.at).limit(1)).scalars()
-    newest = connection.execute(sa.select(both.c.message_id).order_by(both.c.at.desc()).limit(IDS_KEPT)).scalars()
-    return _each_once([*first, *reversed(list(newest))])
+    return sa.union_all(theirs, ours).subquery()
 
 
-def _each_once(ids: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(ids))
+_SEEN_IDS = _seen_ids()
+_FIRST_ID = sa.select(_SEEN_IDS.c.message_id).order_by(_SEEN_IDS.c.at).limit(1)
+_NEWEST_IDS = sa.select(_SEEN_IDS.c.message_id).order_by(_SEEN_IDS.c.at.desc()).limit(IDS_KEPT)
+_TICKET = (
+    sa.select(
+        TICKET.c.id.label("number"),
+        TICKET.c.subject,
+        TICKET.c.requester,
+        TICKET.c.product,
+        TICKET.c.erp,
+        TICKET.c.erp_version,
+        TICKET.c.product_version,
+        TICKET.c.marked,
+        CUSTOMER.c.name.label("customer"),
+    )
+    .select_from(TICKET.outerjoin(CUSTOMER, CUSTOMER.c.id == TICKET.c.customer))
+    .where(TICKET.c.id == sa.bindparam("number"))
+)
+_ARTICLE = _articles().where(ARTICLE.c.id == sa.bindparam("id"))
+_ANSWERED = _articles().where(
+    ARTICLE.c.ticket == sa.bindparam("ticket"),
+    ARTICLE.c.id < sa.bindparam("before"),
+    ARTICLE.c.kind == ArticleKind.INBOUND,
+    ARTICLE.c.automatic.is_(False),
+)
+_FILES = (
+    sa.select(ATTACHMENT.c.name, ATTACHMENT.c.size)
+    .where(ATTACHMENT.c.article == sa.bindparam("article"))
+    .order_by(ATTACHMENT.c.position)
+    .limit(FILES_KEPT)
+)
+_PARTICIPANT = sa.select(PARTICIPANT.c.id, PARTICIPANT.c.role, PARTICIPANT.c.generation).where(
+    PARTICIPANT.c.id == sa.bindparam("id")
+)
