@@ -8,21 +8,16 @@ English msgid. What a template may contain is a short list (no call, no assignme
 so that neither an admin's text nor a broken override can read, write or burn anything.
 """
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
-from gettext import GNUTranslations, NullTranslations
-from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import css_inline
-from babel.dates import format_date, format_time
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel.dates import format_date, format_skeleton, format_time
 from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
@@ -30,15 +25,11 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-import templates
+from templates.catalogue import BUILT_IN, LANGUAGES, LOCALES, MAILS, language_of, placeholders, translations_in
 
-BUILT_IN = Path(templates.__file__).parent
-LANGUAGES: tuple[str, ...] = ("en", "es", "sv")  # complete ones; the first is the language of the msgids
 OUTPUT_CAP = 4 * 1024 * 1024  # characters of one rendered part
-# English dates are written for readers everywhere: day before month, 24 hours.
-_LOCALES = {"en": "en_GB"}
 
-Plain = str | int | float | bool | datetime | None | tuple["Plain", ...] | Mapping[str, "Plain"]
+Plain = str | int | float | bool | datetime | date | None | tuple["Plain", ...] | Mapping[str, "Plain"]
 
 
 class RenderError(Exception):
@@ -101,53 +92,6 @@ class Renderer:
         return self._environments[key]
 
 
-def language_of(wanted: str) -> str:
-    """The shipped language for a wanted one: "sv-FI" → "sv", "xx" → "en"."""
-    short = re.split(r"[-_]", wanted.lower(), maxsplit=1)[0]
-    return short if short in LANGUAGES else LANGUAGES[0]
-
-
-# --- catalogues -------------------------------------------------------------------------------------------------
-
-_PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
-
-
-def placeholders(message: str) -> set[str] | None:
-    """The names in `%(name)s` of a message; None where it holds any other kind of conversion."""
-    if "%" in _PLACEHOLDER.sub("", message):
-        return None
-    return {found[1] for found in _PLACEHOLDER.finditer(message) if found[1]}
-
-
-def translations_of(folder: Path, language: str) -> tuple[NullTranslations, tuple[str, ...]]:
-    """The catalogue of a language under a templates folder, compiled in memory, and notes on lines left out."""
-    path = folder / "locale" / language / "LC_MESSAGES" / "postdesk.po"
-    if not path.is_file():
-        return NullTranslations(), ()
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale=language, abort_invalid=True)
-    notes = []
-    for message in list(catalogue):
-        if message.id and not _fits(_texts(message.id), _texts(message.string)):
-            catalogue.delete(message.id, message.context)
-            notes.append(f"{path}: the placeholders of {message.id!r} differ: left in English")
-    compiled = io.BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return GNUTranslations(compiled), tuple(notes)
-
-
-def _texts(one_or_more: object) -> tuple[str, ...]:
-    """The singular and plural forms of one side of a catalogue entry, without empty ones."""
-    found = one_or_more if isinstance(one_or_more, tuple | list) else (one_or_more,)
-    return tuple(str(text) for text in found if text)
-
-
-def _fits(ids: tuple[str, ...], strings: tuple[str, ...]) -> bool:
-    allowed = set().union(*(placeholders(one) or set() for one in ids))
-    return all((found := placeholders(one)) is not None and found <= allowed for one in strings)
-
-
 # --- the sandbox ------------------------------------------------------------------------------------------------
 
 _ALLOWED = (
@@ -175,15 +119,13 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         self.globals.clear()
         self.filters = {
             "datetime": _datetime,
+            "day": _day,
             "filesize": _filesize,
             "paragraphs": _paragraphs,
             "quoted": _quoted,
         }
-        loaded = [translations_of(folder, language) for folder in folders]
-        self.notes = tuple(note for _, found in loaded for note in found)
-        for (translations, _), (following, _) in pairwise(loaded):
-            translations.add_fallback(following)
-        self.install_gettext_translations(loaded[0][0], newstyle=True)  # type: ignore[attr-defined]
+        translations, self.notes = translations_in(folders, language, MAILS)
+        self.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -236,7 +178,7 @@ def _plain(value: Plain) -> Plain:
         return tuple(_plain(one) for one in value)
     if isinstance(value, str):
         return str(value)  # an Enum word becomes its text, Markup loses its promise
-    if value is None or type(value) in (int, float, bool, datetime):
+    if value is None or type(value) in (int, float, bool, datetime, date):
         return value
     raise TypeError(f"a {type(value).__name__} is no plain data for a template")
 
@@ -255,9 +197,16 @@ def _known_zone(name: str) -> str:
 @pass_context
 def _datetime(context: Context, value: datetime) -> str:
     """24 Nov 2026, 10:12, by CLDR in the person's language and zone."""
-    locale = _LOCALES.get(context["language"], context["language"])
+    locale = LOCALES.get(context["language"], context["language"])
     local = value.astimezone(ZoneInfo(context["zone"]))
     return f"{format_date(local, 'medium', locale=locale)}, {format_time(local, 'short', locale=locale)}"
+
+
+@pass_context
+def _day(context: Context, value: date) -> str:
+    """24 Nov 2026: a day by itself, in no zone."""
+    language = context["language"]
+    return str(format_skeleton("yMMMd", value, locale=LOCALES.get(language, language)))
 
 
 @pass_context

@@ -1,1 +1,1 @@
-"""Mail and page templates, and their gettext catalogues: data, no code."""
+"""Mail and page templates, and their gettext catalogues: data, and the one file of code that reads the catalogues."""

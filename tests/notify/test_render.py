@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from notify.render import BUILT_IN, OUTPUT_CAP, Renderer, RenderError, language_of, translations_of
+from notify.render import OUTPUT_CAP, Renderer, RenderError
+from templates.catalogue import BUILT_IN, language_of, translations_of
 
 CONTEXT: dict[str, Any] = {
     "subject": "Re: Export stops",
