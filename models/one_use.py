@@ -33,6 +33,7 @@ class OneUseLink(SQLModel, table=True):
 
 
 ONE_USE_LINK = table_of(OneUseLink)
+_LARGEST_ID = 2**31 - 1
 _UNUSED = (ONE_USE_LINK.c.used_at.is_(None), ONE_USE_LINK.c.ended_at.is_(None))
 
 
@@ -74,7 +75,8 @@ def add_link(
 
 def find_link(session: Session, id: int | None) -> OneUseLink | None:
     """The link of this number, in any state: rules/links.py judges whether it is good. Changes nothing."""
-    return None if id is None else session.get(OneUseLink, id)
+    # PostgreSQL would fail on a number that no row can have, and tell that link from other wrong ones
+    return None if id is None or id > _LARGEST_ID else session.get(OneUseLink, id)
 
 
 def count_attempt(session: Session, id: int) -> int:

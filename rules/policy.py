@@ -58,6 +58,9 @@ class Policy:
     invitation_lifetime: timedelta = timedelta(hours=72)  # T33
     sign_in_lifetime: timedelta = timedelta(minutes=15)  # T33
     requests_per_address_per_hour: int = 3  # T28
+    asks_per_client_per_hour: int = 20  # T28: forms of one IP address (IPv6: one /64), requests and sign-ins together
+    sign_ins_per_address_per_hour: int = 3  # T28
+    session_lifetime: timedelta = timedelta(hours=12)  # of the portal, after which one signs in again
     requests_per_hour: int = 300  # in all: proofs that we write to addresses which strangers name
     colleague_mails_per_hour: int = 5  # of one colleague without a seat about which superusers are asked
     seat_reminder: timedelta = timedelta(days=2)  # before a replacement ends
