@@ -16,7 +16,7 @@ from datetime import datetime
 from email import message_from_string, policy
 from email.errors import MessageError
 from email.header import Header, decode_header, make_header
-from email.utils import format_datetime
+from email.utils import format_datetime, unquote
 from typing import Protocol
 
 import idna
@@ -309,8 +309,9 @@ def _difference(message: bytes, built: Mapping[str, str], rendered: Rendered, se
         if list(read.keys()) != [*built, "MIME-Version", "Content-Type"]:
             return f"its header fields are {', '.join(read.keys())}"
         for name, meant in (("From", sender), ("To", Mailbox(address=to))):
-            found = policy.default.header_factory(name, _one_line(read[name])).addresses
-            if [(one.display_name, one.addr_spec) for one in found] != [(meant.name, meant.address)]:
+            line = _one_line(read[name])
+            found = [one.addr_spec for one in policy.default.header_factory(name, line).addresses]
+            if found != [meant.address] or _phrase(line) != meant.name:
                 return f"{name} is {read[name]!r}"
         if _unfolded(read["Subject"]) != _subject(rendered):
             return f"Subject is {read['Subject']!r}"
@@ -324,6 +325,12 @@ def _difference(message: bytes, built: Mapping[str, str], rendered: Rendered, se
 
 def _unfolded(value: str) -> str:
     return str(make_header(decode_header(_one_line(value))))
+
+
+def _phrase(line: str) -> str:
+    """The display name. Not as the stdlib's address parser has it, which puts a space between encoded words."""
+    phrase = line.rpartition("<")[0].strip()
+    return unquote(phrase) if phrase.startswith('"') else _unfolded(phrase)
 
 
 def _one_line(value: str) -> str:

@@ -142,6 +142,17 @@ def test_a_non_ascii_local_part_asks_for_smtputf8() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["Åsa Björklund-Öström (Nordvik Löneprogram och Söderköpings Support)", "北欧支援" * 12, 'An "odd" \\ name', "=?utf-8?q?x?=",
+     "a, b; c: <d@e.test>", "", "Anna Lind"],
+)  # fmt: skip
+def test_a_name_stays_one_name(name: str) -> None:
+    composed, message = built(replace(MAIL, sender=Mailbox(address="support@nordvik.test", name=name)))
+    assert [one.addr_spec for one in message["From"].addresses] == ["support@nordvik.test"]
+    assert max(len(line) for line in composed.message.split(b"\r\n")) <= 78
+
+
+@pytest.mark.parametrize(
     "subject",
     ["hi\r\nX-Evil: 1", "=?utf-8?q?hi=0D=0AX-Evil:_1?=", "\x00\x1b[31m", "a\u2028Bcc: e@evil.test", "\ud800",
      "x" * 5000, "ü" * 5000, "  ", "", "{{7*7}}", "å\u202egnp.exe", "a  b   c", "é\r\n é"],
