@@ -27,6 +27,14 @@ BUSY_TIMEOUT = 10.0  # seconds that SQLite waits for another writer before it gi
 POOL_SIZE = 5  # connections a process keeps; each role works on one or two
 _MIGRATION_LOCK = 0x506F7374  # key of the advisory lock that lets one process migrate ("Post")
 
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "temp_store = MEMORY",
+    "cache_size = -32768",  # KiB: the inner pages of every index of a large desk
+)
+
 T = TypeVar("T")
 
 
@@ -53,7 +61,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         # We begin ourselves: the module would begin a deferred transaction only before the first write, and a
         # transaction that reads and then writes loses at once ("database is locked") whatever the timeout.
         connection.isolation_level = None
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(engine, "begin")
