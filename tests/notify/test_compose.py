@@ -143,7 +143,8 @@ def test_a_non_ascii_local_part_asks_for_smtputf8() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Åsa Björklund-Öström (Nordvik Löneprogram och Söderköpings Support)", "北欧支援" * 12, 'An "odd" \\ name', "=?utf-8?q?x?=",
+    ["Åsa Björklund-Öström (Nordvik Löneprogram och Söderköpings Support)", "北欧支援" * 12,
+     'An "odd" \\ name', "=?utf-8?q?x?=",
      "a, b; c: <d@e.test>", "", "Anna Lind"],
 )  # fmt: skip
 def test_a_name_stays_one_name(name: str) -> None:
