@@ -87,7 +87,7 @@ def find_mail_rows(session: Session, claimed: Claimed) -> MailRows:
         article=article,
         answered=_article(connection, _ANSWERED, ticket=claimed.ticket, before=before) if answers else None,
         participant=_participant(connection, claimed.participant),
-        message_ids=_message_ids(connection, claimed.ticket, claimed.recipient.lower()),
+        message_ids=_message_ids(connection, claimed.ticket, claimed.recipient.lower(), claimed.id),
     )
 
 
@@ -109,9 +109,9 @@ def _participant(connection: sa.Connection, id: int | None) -> ParticipantView |
     return ParticipantView(**row._mapping) if row else None
 
 
-def _message_ids(connection: sa.Connection, ticket: int, recipient: str) -> tuple[str, ...]:
+def _message_ids(connection: sa.Connection, ticket: int, recipient: str, before: int) -> tuple[str, ...]:
     """Ids that the recipient's mail program may have seen: the customers' and our own to this very recipient."""
-    wanted = {"ticket": ticket, "recipient": recipient}
+    wanted = {"ticket": ticket, "recipient": recipient, "before": before}
     first = connection.execute(_FIRST_ID, wanted).scalars()
     newest = connection.execute(_NEWEST_IDS, wanted).scalars()
     return tuple(dict.fromkeys([*first, *reversed(list(newest))]))
@@ -139,6 +139,7 @@ def _seen_ids() -> sa.Subquery:
     ours = sa.select(OUTBOX.c.message_id, OUTBOX.c.sent.label("at")).where(
         OUTBOX.c.ticket == sa.bindparam("ticket"),
         OUTBOX.c.recipient_key == sa.bindparam("recipient"),
+        OUTBOX.c.id < sa.bindparam("before"),  # looked at again when it has left, the mail is the same
         OUTBOX.c.sent.is_not(None),
         OUTBOX.c.message_id.is_not(None),
     )
