@@ -88,6 +88,7 @@ class OutgoingMail:
     ticket: int | None = None
     reason: str | None = None  # why the recipient gets it: a word
     context: Mapping[str, Plain] = field(default_factory=dict)
+    calendar: str | None = None  # an iCalendar file to attach (RFC 5545)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +122,10 @@ def compose(mail: OutgoingMail, renderer: CanRender) -> Composed | Unfit:
         recipient = clean_address(mail.recipient)
         return_path = clean_address(mail.return_path) if mail.return_path else ""
         headers = dict(_headers(mail, rendered, sender, recipient))
-        message = _head(headers) + _body(rendered, mail.message_id)
+        message = _head(headers) + _mime(rendered, mail)
     except (ValueError, RenderError) as error:
         return Unfit(reason=str(error))
-    if fault := _difference(message, headers, rendered, sender, recipient):
+    if fault := _difference(message, headers, rendered, sender, recipient, mail.calendar):
         return Unfit(reason=f"the mail that was built does not say what it should: {fault}")
     return Composed(
         reverse_path=return_path,
@@ -158,7 +159,7 @@ def clean_name(value: str) -> str:
 def clean_address(address: str) -> str:
     """An address as it is written on the wire: the domain as A-labels (RFC 5891). ValueError where it is none."""
     local, at, domain = address.rpartition("@")
-    if not at or not _LOCAL_PART.fullmatch(local):
+    if not at or not _LOCAL_PART.fullmatch(local) or "=?" in local:  # an encoded word would be decoded (RFC 2047 §5)
         raise ValueError(f"not one plain address: {clean(address)[:100]!r}")
     return f"{local}@{_a_labels(domain, address)}"
 
@@ -274,14 +275,33 @@ def _token(value: str) -> str:
 _TEXT_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def _body(rendered: Rendered, message_id: str) -> bytes:
-    """MIME fields and the two alternatives, the plain one first (RFC 2046 §5.1.4).
+def _mime(rendered: Rendered, mail: OutgoingMail) -> bytes:
+    """MIME fields and the two alternatives; with a calendar file, both in a multipart/mixed with it."""
+    if mail.calendar is None:
+        return b"MIME-Version: 1.0\r\n" + _alternatives(rendered, mail.message_id)
+    boundary = _boundary(f"calendar {mail.message_id}")
+    # Not method=REQUEST: nothing to accept, a file that a person may open (RFC 5546 §3.2.1, RFC 6047 §2.4)
+    file = binascii.b2a_qp(_crlf(mail.calendar), istext=True)
+    return b"".join(
+        (
+            f'MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
+            f"--{boundary}\r\n".encode(),
+            _alternatives(rendered, mail.message_id),
+            f'--{boundary}\r\nContent-Type: text/calendar; charset="utf-8"; method=PUBLISH\r\n'.encode(),
+            b'Content-Disposition: attachment; filename="seat.ics"\r\n',
+            b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + file + b"\r\n",
+            f"--{boundary}--\r\n".encode(),
+        )
+    )
 
-    Written by hand, because what EmailMessage writes differs between Python versions, and goldens are octets. The
-    boundary holds "=_", which quoted-printable never does, so no text can contain it (RFC 2045 §6.7).
+
+def _alternatives(rendered: Rendered, message_id: str) -> bytes:
+    """The two alternatives, the plain one first (RFC 2046 §5.1.4).
+
+    Written by hand, because what EmailMessage writes differs between Python versions, and goldens are octets.
     """
-    boundary = "=_" + hashlib.sha256(message_id.encode()).hexdigest()[:32]
-    pieces = [f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode()]
+    boundary = _boundary(message_id)
+    pieces = [f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode()]
     for subtype, text in (("plain", rendered.text), ("html", rendered.html)):
         pieces.append(
             f'--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\n'
@@ -293,6 +313,11 @@ def _body(rendered: Rendered, message_id: str) -> bytes:
     return b"".join(pieces)
 
 
+def _boundary(of: str) -> str:
+    """Holds "=_", which quoted-printable never does, so no text can contain it (RFC 2045 §6.7)."""
+    return "=_" + hashlib.sha256(of.encode()).hexdigest()[:32]
+
+
 def _crlf(text: str) -> bytes:
     """UTF-8 with CRLF line ends and without controls. The lone dot and "From " of SMTP and mbox get encoded later."""
     one_kind = re.sub(r"\r\n?|[\u2028\u2029\x85]", "\n", text)
@@ -302,7 +327,9 @@ def _crlf(text: str) -> bytes:
 # --- reading it again -------------------------------------------------------------------------------------------
 
 
-def _difference(message: bytes, built: Mapping[str, str], rendered: Rendered, sender: Mailbox, to: str) -> str | None:
+def _difference(
+    message: bytes, built: Mapping[str, str], rendered: Rendered, sender: Mailbox, to: str, calendar: str | None = None
+) -> str | None:
     """What the built mail says otherwise than meant, or None. Read by the stdlib, which had no part in writing it."""
     try:
         read = message_from_string(message.decode(), policy=policy.compat32)
@@ -315,8 +342,10 @@ def _difference(message: bytes, built: Mapping[str, str], rendered: Rendered, se
                 return f"{name} is {read[name]!r}"
         if _unfolded(read["Subject"]) != _subject(rendered):
             return f"Subject is {read['Subject']!r}"
-        parts = [(part.get_content_type(), part.get_payload(decode=True)) for part in list(read.walk())[1:]]
-        if parts != [("text/plain", _crlf(rendered.text)), ("text/html", _crlf(rendered.html))]:
+        leaves = (part for part in read.walk() if not part.is_multipart())
+        parts = [(part.get_content_type(), part.get_payload(decode=True)) for part in leaves]
+        file = [("text/calendar", _crlf(calendar))] if calendar is not None else []
+        if parts != [("text/plain", _crlf(rendered.text)), ("text/html", _crlf(rendered.html)), *file]:
             return "its parts are not the text and the HTML"
     except (MessageError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         return f"it cannot be read: {type(error).__name__}"

@@ -7,49 +7,31 @@ Pure. Tokens are minted here, while composing, so that no secret lies in a row. 
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from models.mail import Mailbox
 from models.mail_views import ArticleView, MailRows, TicketView
-from models.vocabulary import MailboxPurpose, MailClass, MailName
+from models.vocabulary import MailClass, MailName
+from notify.access_mails import ACCESS_MAILS
 from notify.compose import OutgoingMail, Unfit
+from notify.letterhead import CataloguedMail, Letterhead
 from notify.render import Plain
-from rules.policy import Policy
-from rules.tokens import Keys, mint_loop_marker, mint_message_id, mint_reply_address, mint_reply_tag, mint_return_path
+from rules.tokens import (
+    mint_loop_marker,
+    mint_message_id,
+    mint_notice_address,
+    mint_reply_address,
+    mint_reply_tag,
+    mint_return_path,
+)
+
+__all__ = ["CATALOGUE", "Letterhead", "outgoing", "reply_subject"]
 
 QUOTE_CAP = 5_000  # characters of an answered mail that are quoted below our answer
 NOTICE_CAP = 50_000  # characters of a customer's text that an agent's notice carries
 # What mail programs put before the subject of an answer, in the languages of our customers and their neighbours.
 _ANSWERS = re.compile(r"\s{0,8}(?:re|sv|vs|aw|antw|odp|rif)(?:\[[0-9]{1,3}\])?\s?[:：]", re.IGNORECASE)
 FIELDS = ("product", "erp", "erp_version", "product_version")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letterhead:
-    """What all mails of a desk share."""
-
-    policy: Policy
-    keys: Keys
-    access_url: str | None = None  # page where access is requested
-    portal_url: str = ""  # of the portal, without a slash at its end
-
-    @property
-    def vendor(self) -> str:
-        return self.policy.vendor_name or self.policy.desk_domain
-
-    @property
-    def support(self) -> str:
-        """The address that mails come from."""
-        return next(m.address for m in self.policy.mailboxes if m.purpose is MailboxPurpose.SUPPORT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mail:
-    kind: MailClass
-    context: Callable[[MailRows, Letterhead], dict[str, Plain] | None]  # None: rows are missing
-    threaded: bool = True  # answers a mail: In-Reply-To, References, Reply-To with the recipient's token
-    null_return_path: bool = False
 
 
 def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
@@ -60,7 +42,7 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
         return Unfit(reason=f"no mail of the catalogue is named {claimed.mail}")
     context = mail.context(rows, letterhead)
     if context is None:
-        return Unfit(reason="the ticket or the article that it is about is gone")
+        return Unfit(reason="what it is about is gone")
     policy, keys = letterhead.policy, letterhead.keys
     return OutgoingMail(
         mail=claimed.mail,
@@ -74,12 +56,13 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
         message_id=claimed.message_id or mint_message_id(keys, policy.desk_domain, claimed.id, claimed.ticket),
         date=claimed.created,
         loop_marker=mint_loop_marker(keys, policy.desk_domain),
-        reply_to=_reply_to(rows, letterhead) if mail.threaded else None,
+        reply_to=_reply_to(rows, letterhead, mail),
         in_reply_to=_answered_id(rows) if mail.threaded else None,
         references=rows.message_ids if mail.threaded else (),
         ticket=claimed.ticket if mail.threaded else None,
         reason=rows.participant.role if rows.participant else None,
         context={**context, "vendor": letterhead.vendor, "marker": _marker(rows, letterhead)},
+        calendar=mail.calendar(rows, letterhead) if mail.calendar else None,
     )
 
 
@@ -138,13 +121,14 @@ def _unknown_author(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
     return {"access_url": letterhead.access_url, "keep_days": letterhead.policy.held_unknown.days}
 
 
-CATALOGUE: Mapping[MailName, _Mail] = {
-    MailName.ACKNOWLEDGEMENT: _Mail(kind=MailClass.RECEIPT, context=_acknowledgement),
-    MailName.AGENT_REPLY: _Mail(kind=MailClass.CONVERSATION, context=_agent_reply),
-    MailName.AGENT_NOTICE: _Mail(kind=MailClass.NOTICE, context=_agent_notice),
-    MailName.UNKNOWN_AUTHOR: _Mail(
+CATALOGUE: Mapping[MailName, CataloguedMail] = {
+    MailName.ACKNOWLEDGEMENT: CataloguedMail(kind=MailClass.RECEIPT, context=_acknowledgement),
+    MailName.AGENT_REPLY: CataloguedMail(kind=MailClass.CONVERSATION, context=_agent_reply),
+    MailName.AGENT_NOTICE: CataloguedMail(kind=MailClass.NOTICE, context=_agent_notice),
+    MailName.UNKNOWN_AUTHOR: CataloguedMail(
         kind=MailClass.RECEIPT, context=_unknown_author, threaded=False, null_return_path=True
     ),
+    **ACCESS_MAILS,
 }
 
 
@@ -162,8 +146,10 @@ def _sender_name(rows: MailRows, letterhead: Letterhead, kind: MailClass) -> str
     return letterhead.vendor
 
 
-def _reply_to(rows: MailRows, letterhead: Letterhead) -> str | None:
-    if rows.participant is None or rows.claimed.ticket is None:
+def _reply_to(rows: MailRows, letterhead: Letterhead, mail: CataloguedMail) -> str | None:
+    if mail.takes_orders:
+        return mint_notice_address(letterhead.keys, letterhead.access, rows.claimed.id)
+    if not mail.threaded or rows.participant is None or rows.claimed.ticket is None:
         return None
     who = rows.participant
     return mint_reply_address(letterhead.keys, letterhead.support, rows.claimed.ticket, who.id, who.generation)

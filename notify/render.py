@@ -206,7 +206,7 @@ def _datetime(context: Context, value: datetime) -> str:
 def _day(context: Context, value: date) -> str:
     """24 Nov 2026: a day by itself, in no zone."""
     language = context["language"]
-    return str(format_skeleton("yMMMd", value, locale=LOCALES.get(language, language)))
+    return str(format_date(value, "medium", locale=LOCALES.get(language, language)))
 
 
 @pass_context

@@ -59,6 +59,7 @@ _MONTHS = {
     )
     for name in names
 }
+_LINKS = re.compile(r"([.:@/])(?=[^\s.])")
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII)
 _DAY_MONTH = re.compile(r"(\d{1,2})(?:st|nd|rd|th|\.)? (?:de )?([a-z]{3,10})[.,]? (?:de )?(\d{4})", re.ASCII)
 
@@ -84,6 +85,12 @@ def clean(text: str) -> str:
     """An applicant's text as we keep it: one line, no control or direction mark, 64 characters."""
     shown = (char if unicodedata.category(char)[0] != "C" else " " for char in text[:1000])
     return " ".join("".join(shown).split())[:APPLICANT_TEXT_CAP].strip()
+
+
+def unlinked(text: str) -> str:
+    """An applicant's text so that no mail program makes a link of it: a stranger's name is no way to lead people
+    elsewhere under our name (threat T52)."""
+    return _LINKS.sub(r"\1 ", text)
 
 
 def read_day(text: str) -> date | None:

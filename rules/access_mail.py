@@ -21,7 +21,7 @@ from models.vocabulary import (
     SuppressionReason,
 )
 from rules import access, seats
-from rules.authn import belief_of, is_believed
+from rules.authn import belief_of, obstacle_to_order
 from rules.autoreply import obstacle_to_answer
 from rules.bounce import ReportFinding
 from rules.case import Case, Outcome, held
@@ -64,10 +64,9 @@ def _answered(case: Case, row: OutboxFact) -> Outcome:
     would = "take it as an ordinary mail"
     if row.recipient.lower() != case.author:
         return held(Reason.TOKEN_OF_ANOTHER, f"{case.author} used the reply address of {row.recipient}.", would)
-    if not is_believed(case):
-        why = f"Nothing proves that {case.author} wrote this, and an order needs proof."
+    if why := obstacle_to_order(case):
         return held(Reason.UNBELIEVED, why, would)
-    works = ORDERS.get(row.mail, ())
+    works = _works(row)
     order = read_command(case.mail.text)
     if order is None or order.command not in works:
         if not works:
@@ -75,11 +74,11 @@ def _answered(case: Case, row: OutboxFact) -> Outcome:
         why = "The first line is no order that this mail takes: nothing was done, and the author was told."
         asked = _told(case, row, Answer.UNKNOWN_COMMAND, None)
         return replace(held(Reason.UNKNOWN_COMMAND, why, would), notices=asked)
-    ruling = _obey(case, row, order, case.facts.access or AccessFacts())
+    ruling = _obey(case, order, case.facts.access or AccessFacts())
     return _done(case, ruling, _told(case, row, ruling.answer, order))
 
 
-def _obey(case: Case, row: OutboxFact, order: Ordered, facts: AccessFacts) -> Ruling:
+def _obey(case: Case, order: Ordered, facts: AccessFacts) -> Ruling:
     by, now, policy = case.author, case.now, case.policy
     match order.command:
         case Command.TAKE_BACK:
@@ -88,22 +87,25 @@ def _obey(case: Case, row: OutboxFact, order: Ordered, facts: AccessFacts) -> Ru
             return access.release(facts, by)
         case Command.DECLINE:
             return access.decline(facts, by)
-        case Command.APPROVE if row.mail is MailName.ACCESS_AGREE:
-            return access.agree(facts, policy, now, by)
-        case Command.REFUSE if row.mail is MailName.ACCESS_AGREE:
-            may = access.may_agree(facts, by)
+        case Command.APPROVE:
+            return access.approve(facts, policy, now) if case.facts.agent else access.agree(facts, policy, now, by)
+        case Command.REFUSE:
+            may = case.facts.agent is not None or access.may_agree(facts, by)
             return access.refuse(facts, order.reason, now) if may else Ruling(answer=Answer.NOT_YOURS)
-    if case.facts.agent is None:  # no agent any more
-        return Ruling(answer=Answer.NOT_YOURS)
-    if order.command is Command.APPROVE:
-        return access.approve(facts, policy, now)
-    return access.refuse(facts, order.reason, now)
+
+
+def _works(row: OutboxFact) -> tuple[Command, ...]:
+    """What a reply to this mail may order; a receipt takes what the mail took that it answers."""
+    if row.mail is not MailName.COMMAND_ANSWER:
+        return ORDERS.get(row.mail, ())
+    words = str(dict(row.about).get("works") or "").split(",")
+    return tuple(command for command in Command if command in words)
 
 
 def _told(case: Case, row: OutboxFact, answer: Answer, order: Ordered | None) -> tuple[Notice, ...]:
     """The receipt of an order: done or not, and why."""
     about = tuple((name, value) for name, value in row.about if name in ("request", "seat", "held"))
-    works = ",".join(ORDERS.get(row.mail, ()))
+    works = ",".join(_works(row))
     said = order.command.value if order else ""
     return _receipt(case, (*about, ("answer", answer.value), ("command", said), ("works", works)))
 
@@ -155,7 +157,7 @@ def _superuser(case: Case) -> Outcome:
     """A superuser who is back may say so without a notice at hand; all else that insiders write is a ticket."""
     order = read_command(case.mail.text)
     contact = case.facts.contact
-    if contact is None or order is None or order.command is not Command.TAKE_BACK or not is_believed(case):
+    if contact is None or order is None or order.command is not Command.TAKE_BACK or obstacle_to_order(case):
         return "of one who has access"
     ruling = seats.take_back(case.facts.access or AccessFacts(), contact.id, case.now)
     about = (("answer", ruling.answer.value), ("command", order.command.value), ("works", Command.TAKE_BACK.value))
@@ -168,13 +170,14 @@ def _request(case: Case) -> Outcome:
         return "no"
     contact = case.facts.contact
     order = read_command(case.mail.text)
-    if contact and order and order.command is Command.TAKE_BACK and is_believed(case) and _rests(facts, contact.id):
+    back = order is not None and order.command is Command.TAKE_BACK and not obstacle_to_order(case)
+    if contact and back and _rests(facts, contact.id):
         return _superuser(case)
     obstacle = obstacle_to_answer(case)
     if obstacle:
         return held(Reason.ACCESS_REQUEST, f"It asks for access, and {obstacle}.", "open a ticket with it")
     ruling = access.request(
-        asked, facts, case.policy, case.now, belief=belief_of(case), evidence=case.mail.auth.evidence[:5]
+        asked, facts, case.policy, case.now, belief=_belief(case), evidence=case.mail.auth.evidence[:5]
     )
     if ruling.answer is Answer.QUIET:
         why = f"{case.author}, or everybody together, asked for access too often within an hour."
@@ -190,6 +193,11 @@ def _request(case: Case) -> Outcome:
         notices=(*ruling.notices, *receipt),
         trace=(f"access: {ruling.answer.value}",),
     )
+
+
+def _belief(case: Case) -> Belief:
+    """A mail that may order nothing proves no applicant: an agent looks at the request."""
+    return Belief.UNPROVED if obstacle_to_order(case) else Belief.BELIEVED
 
 
 # --- colleagues ---------------------------------------------------------------------------------------------------
