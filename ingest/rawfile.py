@@ -20,8 +20,8 @@ _UNKNOWN_PATH = "unknown@unknown.invalid"
 _TRACE = re.compile(rb"^(return-path|delivered-to|x-original-to):[ \t]*<?([^\r\n<>]{0,320})>?[ \t]*\r?$", re.I | re.M)
 
 
-def spooled_from(path: Path) -> SpooledMail:
-    """The mail in `path`. Its hash is made here; nothing else is read of it."""
+def spooled_from(path: Path, source: Source = Source.ARCHIVE) -> SpooledMail:
+    """The mail in `path`, as if it had come by `source`. Its hash is made here, its trace fields are read."""
     digest = hashlib.sha256()
     size = 0
     head = b""
@@ -30,10 +30,12 @@ def spooled_from(path: Path) -> SpooledMail:
             head = head or block[:_HEADER]
             digest.update(block)
             size += len(block)
-    return SpooledMail(id=NO_ID, path=path, offset=0, size=size, sha256=digest.hexdigest(), envelope=_envelope(head))
+    return SpooledMail(
+        id=NO_ID, path=path, offset=0, size=size, sha256=digest.hexdigest(), envelope=_envelope(head, source)
+    )
 
 
-def _envelope(head: bytes) -> Envelope:
+def _envelope(head: bytes, source: Source) -> Envelope:
     end = re.search(rb"\r?\n\r?\n", head)
     fields = [(name.lower(), value.strip()) for name, value in _TRACE.findall(head[: end.start() + 1] if end else head)]
     reverse = next((value for name, value in fields if name == b"return-path"), None)
@@ -41,6 +43,6 @@ def _envelope(head: bytes) -> Envelope:
     return Envelope(
         reverse_path=_UNKNOWN_PATH if reverse is None else reverse.decode("ascii", "replace"),
         forward_paths=tuple(dict.fromkeys(path for path in forward if "@" in path))[:20],
-        source=Source.ARCHIVE,
+        source=source,
         received_at=datetime.now(UTC),
     )

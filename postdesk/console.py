@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from postdesk.wiring import Desk
 
+UNBROKEN = ("id", "number", "ticket", "state", "status", "became", "language")  # columns to copy from: never folded
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
 
 
@@ -56,7 +57,7 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         return
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         table.add_row(*(escape(cell(row.get(column))) for column in columns))
     Console().print(table)

@@ -20,7 +20,7 @@ from models.db import reading
 from models.decision import Clues, Decision, Facts
 from models.facts import gather
 from models.mail import AttachmentRef, ParsedMail, SpooledMail
-from models.vocabulary import Belief, Reason
+from models.vocabulary import Belief, Reason, Source
 from rules.clues import look_for
 from rules.decide import decide
 from rules.fields import read_fields
@@ -75,7 +75,7 @@ def explain_all(files: Sequence[RawFile], explainer: Explainer, limits: Limits) 
 def explain(file: RawFile, explainer: Explainer) -> dict[str, Any]:
     """The object of one file, whatever it holds."""
     try:
-        spooled = spooled_from(file.path)
+        spooled = spooled_from(file.path, Source.SMTP)  # an archive would be decided in silence
     except OSError as error:
         return {**_blank(file), "defects": [f"unreadable-file: {error.strerror}"]}
     mail = explainer.read(spooled)

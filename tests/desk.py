@@ -118,7 +118,7 @@ class TestDesk:
             )
         try:
             if not only or "listen" in only:
-                wait_until(self._answers, f"the listener\n{log.read_text()}")
+                wait_until(self.answers, f"the listener\n{log.read_text()}")
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
@@ -129,7 +129,7 @@ class TestDesk:
                 raise
         assert status == 0, log.read_text()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 return connection.recv(3) == b"220"

@@ -34,7 +34,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End when everything was shown.")] = False,
     folder: Folder = HERE,
 ) -> None:
-    """Make a desk, send it ten mails over SMTP, show what became of each, and serve until Ctrl-C.
+    """Make a desk, send it mails over SMTP, show what became of each, and serve until Ctrl-C.
 
     Example: postdesk demo --once
     """

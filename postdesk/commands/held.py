@@ -68,13 +68,14 @@ def release_(
     with reading(desk.engine) as session:
         row = show_held(session, id)
         found = find_customer(session, customer) if customer else None
+        customer_id = found.id if found else None
     if row is None:
         no(f"{id}: no such mail is held; see `postdesk held list`")
     if row["reason"] is Reason.POISON:
         no(f"{id} failed three times; mend the fault, then `postdesk shunt retry {id}`")
-    if customer and found is None:
+    if customer and customer_id is None:
         wrong(f"--customer {customer}: there is no such customer")
-    word = Release(by=by, customer=found.id if found else None, learn=learn, ticket=ticket)
+    word = Release(by=by, customer=customer_id, learn=learn, ticket=ticket)
     receipt = release(desk.pipeline(), id, word)
     if receipt is None or receipt.already:
         no(f"{id}: is still held: its rule says no even to a released mail; see `postdesk held show {id}`")

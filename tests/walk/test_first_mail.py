@@ -108,6 +108,7 @@ def test_the_same_by_cron(desk: TestDesk, sink: Sink) -> None:
     with desk.running(only="listen"):
         desk.send(_first_mail())
     assert desk.json("ledger", "count")["states"]["spooled"] == 1
-    assert desk.json("work", "--until-idle") == {"delivered": 1, "jobs": 2, "dispatched": 2}
+    done = desk.json("work", "--until-idle")
+    assert (done["delivered"], done["dispatched"]) == (1, 2)
     assert [path for _, path, _ in sink.taken] == ["lucia@ibarra.example", "anna@nordvik.test"]
     assert desk.json("work", "--until-idle")["dispatched"] == 0

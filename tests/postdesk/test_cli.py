@@ -1,0 +1,281 @@
+"""What outside programs read: the JSON of every read command as contract.md has it, and the exit statuses."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+
+from ingest.spool import Spool
+from models.mail import Envelope
+from models.vocabulary import LedgerState, Source
+from postdesk.__main__ import app
+from tests.desk import TestDesk, mail
+
+FIRST_MAIL = mail(
+    "Grace Harbour <grace@harbour.example>",
+    "support@nordvik.test",
+    "Labels print twice",
+    "Every label is printed twice.\n\nProduct: Nordvik Labels\n",
+    Message_ID="<labels@harbour.example>",
+)
+STRANGERS_MAIL = mail("Sam <sam@unknown.example>", "support@nordvik.test", "Hello", "Who are you?\n")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def _envelope(author: str) -> Envelope:
+    return Envelope(
+        reverse_path=author,
+        forward_paths=("support@nordvik.test",),
+        source=Source.SMTP,
+        received_at=datetime.now(UTC),
+    )
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestDesk]:
+    """A desk that has taken a superuser's mail and a stranger's."""
+    desk = TestDesk(tmp_path_factory.mktemp("desk"), "sqlite:///postdesk.db", "maildir:out")
+    desk.run("customer", "add", "Harbour Tools", "--domain", "harbour.example", "--zone", "Europe/London")
+    desk.run("contact", "add", "grace@harbour.example", "--customer", "Harbour Tools", "--superuser")
+    desk.run("agent", "add", "anna@nordvik.test", "--name", "Anna Berg", "--admin")
+    spool = Spool(desk.folder / "spool")
+    spool.put(_envelope("grace@harbour.example"), FIRST_MAIL.as_bytes())
+    spool.put(_envelope("sam@unknown.example"), STRANGERS_MAIL.as_bytes())
+    desk.run("work", "--until-idle")
+    yield desk
+
+
+TICKET = {
+    *("number", "status", "subject", "customer", "requester", "assignee", "product", "erp", "erp_version"),
+    *("product_version", "priority", "created", "updated"),
+}
+ARTICLE = {"kind", "author", "at", "text", "full_text", "attachments", "ledger"}
+LEDGER = {
+    *("id", "received", "source", "reverse_path", "forward_paths", "author", "message_id", "sha256", "size"),
+    *("state", "reason", "ticket", "matched_by"),
+}
+OUTBOX = {"id", "mail", "recipient", "status", "attempts", "message_id", "ticket", "created", "sent", "key"}
+
+
+def test_tickets(desk: TestDesk) -> None:
+    (ticket,) = desk.json("ticket", "list")
+    assert ticket.keys() >= TICKET
+    assert (ticket["customer"], ticket["requester"]) == ("Harbour Tools", "grace@harbour.example")
+    assert (ticket["product"], ticket["assignee"], ticket["erp"]) == ("Nordvik Labels", None, None)
+    assert TIME.fullmatch(ticket["created"])
+    assert TIME.fullmatch(ticket["updated"])
+    shown = desk.json("ticket", "show", str(ticket["number"]))
+    assert shown.keys() >= TICKET | {"participants", "articles"}
+    assert shown["articles"][0].keys() >= ARTICLE
+    assert shown["articles"][0]["kind"] == "inbound"
+
+
+def test_ledger(desk: TestDesk) -> None:
+    stranger, first = desk.json("ledger", "list")
+    assert stranger.keys() >= LEDGER
+    assert first["message_id"] == "labels@harbour.example"
+    assert (first["state"], first["matched_by"]) == ("ticket-opened", None)
+    assert (stranger["state"], stranger["reason"], stranger["ticket"]) == ("held", "unknown-customer", None)
+    assert TIME.fullmatch(first["received"])
+    shown = desk.json("ledger", "show", first["id"])
+    assert shown.keys() >= LEDGER | {"trace", "defects", "auth"}
+    counted = desk.json("ledger", "count")
+    assert counted["accepted"] == 2 == sum(counted["states"].values())
+    assert counted["states"].keys() == {*LedgerState, "spooled"}
+
+
+def test_outbox(desk: TestDesk) -> None:
+    rows = desk.json("outbox", "list")
+    assert {row["mail"] for row in rows} == {"acknowledgement", "agent_notice"}
+    assert rows[0].keys() >= OUTBOX
+    assert TIME.fullmatch(rows[0]["sent"])
+    assert "<" not in rows[0]["message_id"]
+    assert desk.json("outbox", "show", str(rows[0]["id"])).keys() >= OUTBOX
+    raw = desk.run("outbox", "show", str(rows[0]["id"]), "--raw")
+    assert f"Message-ID: <{rows[0]['message_id']}>" in raw
+
+
+def test_what_is_shown_raw_is_what_was_sent(desk: TestDesk) -> None:
+    sent = {path.read_bytes().partition(b"\r\nFrom: ")[2] for path in (desk.folder / "out" / "new").iterdir()}
+    sent = {_without_boundaries(octets) for octets in sent}
+    for row in desk.json("outbox", "list"):
+        shown = desk.run("outbox", "show", str(row["id"]), "--raw").encode().partition(b"From: ")[2]
+        assert _without_boundaries(shown) in sent
+
+
+def _without_boundaries(octets: bytes) -> bytes:
+    return re.sub(rb"=_[0-9a-f]+", b"", octets.replace(b"\r\n", b"\n"))
+
+
+def test_held(desk: TestDesk) -> None:
+    (held,) = desk.json("held", "list")
+    assert held.keys() >= {"id", "held", "author", "subject", "reason", "why", "would", "ticket", "customer", "expires"}
+    assert desk.json("held", "show", held["id"])["text"] == "Who are you?"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("ticket", "show", "77"), 1, "there is no such ticket"),
+        (("ledger", "show", "nothing"), 1, "no such mail"),
+        (("outbox", "show", "77"), 1, "there is no such mail"),
+        (("held", "release", "nothing"), 1, "no such mail is held"),
+        (("held", "drop", "nothing"), 1, "no such mail is held"),
+        (("shunt", "retry", "nothing"), 1, "no such mail is set aside"),
+        (("agent", "add", "anna@nordvik.test", "--name", "Anna"), 1, "is an agent already"),
+        (("customer", "add", "Free", "--domain", "gmail.com"), 1, "postdesk contact add"),
+        (("contact", "add", "x@harbour.example", "--customer", "Nobody"), 2, "postdesk customer add"),
+        (("tick", "soon"), 2, "as in 15m or 1d"),
+        (("work",), 2, "postdesk work --until-idle"),
+        (("doctor", "--only", "moon"), 2, "the checks are configuration"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+def test_exit_status(desk: TestDesk, words: tuple[str, ...], status: int, told: str) -> None:
+    done = desk.call(*words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert told in done.stderr
+
+
+def test_a_held_mail_is_released_into_a_ticket(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    desk.run("customer", "add", "Harbour Tools", "--domain", "harbour.example")
+    Spool(tmp_path / "spool").put(_envelope("sam@unknown.example"), STRANGERS_MAIL.as_bytes())
+    desk.run("work", "--until-idle")
+    (held,) = desk.json("held", "list")
+    desk.run("held", "release", held["id"], "--customer", "Harbour Tools", "--learn", "--as", "anna@nordvik.test")
+    (ticket,) = desk.json("ticket", "list")
+    assert (ticket["customer"], ticket["requester"]) == ("Harbour Tools", "sam@unknown.example")
+    assert desk.json("ledger", "list")[0]["reason"] == "released"
+    assert desk.call("held", "release", held["id"]).returncode == 1
+
+
+def test_customers_from_a_file(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    file = tmp_path / "customers.csv"
+    file.write_text(
+        "name,domains,language,zone,seats,superusers\n"
+        "Skogby Trä,skogby.example skogby.test,sv,Europe/Stockholm,3,elin@skogby.example ola@skogby.example\n"
+        "Harbour Tools,harbour.example,,,,\n"
+    )
+    assert "nothing was changed" in desk.call("customer", "import", str(file), "--dry-run").stderr
+    assert "2 customers added" in desk.call("customer", "import", str(file)).stderr
+    again = desk.call("customer", "import", str(file))
+    assert again.returncode == 2
+    assert "line 2: Skogby Trä exists already" in again.stderr
+    file.write_text("name,domaine\nX,x.example\n")
+    assert "name and domains are needed" in desk.call("customer", "import", str(file)).stderr
+
+
+def test_tick_moves_the_clock_and_expires_what_was_held(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    Spool(tmp_path / "spool").put(_envelope("sam@unknown.example"), STRANGERS_MAIL.as_bytes())
+    desk.run("work", "--until-idle")
+    assert len(desk.json("held", "list")) == 1
+    now = datetime.fromisoformat(desk.json("tick", "8d")["now"])
+    assert 7.9 < (now - datetime.now(UTC)).days + 1 < 8.1
+    assert desk.json("held", "list") == []
+    assert desk.json("ledger", "list")[0]["reason"] == "held-expired"
+
+
+EXPLAINED = {
+    *("file", "sha256", "size", "author", "author_name", "author_verdict", "subject", "date", "message_id"),
+    *("in_reply_to", "references", "kind", "report", "text", "full_text", "attachments", "fields", "commands"),
+    *("auth", "defects", "decision", "trace"),
+}
+
+
+def _explain(*words: str, input: bytes = b"") -> tuple[int, list[dict[str, Any]]]:
+    command = [sys.executable, "-m", "postdesk", "explain", "--json", *words]
+    done = subprocess.run(command, input=input, capture_output=True, timeout=120)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_explain_needs_no_desk(tmp_path: Path) -> None:
+    good = tmp_path / "good.eml"
+    good.write_bytes(FIRST_MAIL.as_bytes())
+    bomb = tmp_path / "bomb.eml"
+    bomb.write_bytes(b"From: a@b.example\n" + b"X: y\n" * 300_000 + b"\nhello\n")
+    empty = tmp_path / "empty.eml"
+    empty.touch()
+    status, lines = _explain(str(good), "-", str(bomb), str(empty), input=STRANGERS_MAIL.as_bytes())
+    assert status == 0
+    assert [line["file"] for line in lines] == [str(good), "-", str(bomb), str(empty)]
+    assert all(line.keys() >= EXPLAINED for line in lines)
+    assert (lines[0]["author"], lines[0]["fields"]["product"]) == ("grace@harbour.example", "Nordvik Labels")
+    assert (lines[0]["kind"], lines[0]["auth"]["believed"]) == ("person", False)
+    assert lines[1]["author"] == "sam@unknown.example"
+    assert lines[2]["decision"]["reason"] == "over-limit"
+    assert lines[2]["defects"]
+    assert lines[3]["author_verdict"] == "missing"
+
+
+def test_explain_a_missing_file_is_the_answer_no(tmp_path: Path) -> None:
+    status, (line,) = _explain(str(tmp_path / "none.eml"))
+    assert status == 1
+    assert line.keys() >= EXPLAINED
+    assert line["defects"] == ["unreadable-file: No such file or directory"]
+
+
+def test_explain_with_the_database_knows_the_superuser(desk: TestDesk, tmp_path: Path) -> None:
+    path = tmp_path / "new.eml"
+    path.write_bytes(FIRST_MAIL.as_bytes().replace(b"labels@", b"other@").replace(b"twice", b"thrice"))
+    (line,) = [json.loads(text) for text in desk.run("explain", "--database", "--json", str(path)).splitlines()]
+    assert line["decision"] == {
+        "reason": "superuser",
+        "actions": ["open-ticket"],
+        "notices": line["decision"]["notices"],
+    }
+    assert "acknowledgement" in line["decision"]["notices"]
+
+
+def test_without_a_configuration_the_way_to_one_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "postdesk", "ledger", "count"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "postdesk init" in done.stderr
+
+
+def test_init_overwrites_nothing(desk: TestDesk) -> None:
+    keys = (desk.folder / "keys.toml").read_bytes()
+    assert (desk.folder / "keys.toml").stat().st_mode & 0o777 == 0o600
+    again = desk.call("init", "--dir", str(desk.folder), "--vendor-domain", "nordvik.test", "--yes")
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    assert (desk.folder / "keys.toml").read_bytes() == keys
+
+
+def test_an_unmigrated_database_is_told(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    (tmp_path / "postdesk.db").unlink()
+    for words in (("run",), ("work", "--until-idle"), ("ticket", "list")):
+        done = desk.call(*words)
+        assert done.returncode == 2, words
+        assert "postdesk migrate" in done.stderr
+
+
+def _commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, f"{path} {name}".strip())
+
+
+def test_every_command_explains_itself() -> None:
+    commands = dict(_commands(typer.main.get_command(app)))
+    assert len(commands) > 25
+    assert [path for path, command in commands.items() if not command.help] == []
+
+
+def test_help_is_quick() -> None:
+    """What would be slow is imported where it is used: the help imports neither the database nor a parser."""
+    heavy = "import sys, postdesk.__main__; print([m for m in ('sqlalchemy', 'pydantic', 'lxml') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,76 @@
+"""The roles as real processes: a killed role comes back, a mail that kills workers is held, and can be brought back."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.desk import TestDesk, mail, wait_until
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> TestDesk:
+    desk = TestDesk(tmp_path / "desk", "sqlite:///postdesk.db", "maildir:out")
+    desk.run("customer", "add", "Harbour Tools", "--domain", "harbour.example")
+    desk.run("contact", "add", "grace@harbour.example", "--customer", "Harbour Tools", "--superuser")
+    return desk
+
+
+def _send(desk: TestDesk, subject: str) -> None:
+    desk.send(mail("Grace <grace@harbour.example>", "support@nordvik.test", subject, f"About {subject}.\n"))
+
+
+def _states(desk: TestDesk) -> dict[str, int]:
+    states = desk.json("ledger", "count")["states"]
+    return {state: number for state, number in states.items() if number}
+
+
+def test_every_killed_role_comes_back(desk: TestDesk) -> None:
+    with desk.running() as supervisor:
+        roles = psutil.Process(supervisor.pid).children()
+        assert len(roles) == 4
+        for role in roles:
+            role.kill()
+        wait_until(lambda: len(psutil.Process(supervisor.pid).children()) == 4, "four roles again")
+        wait_until(desk.answers, "the listener")
+        _send(desk, "labels")
+        wait_until(lambda: _states(desk) == {"ticket-opened": 1}, "the ticket")
+    log = (desk.folder / "run.log").read_text()
+    assert all(f'"ended": "{name}"' in log for name in ("listen", "pipeline", "dispatch", "schedule"))
+
+
+def test_nothing_is_left_running(desk: TestDesk) -> None:
+    with desk.running() as supervisor:
+        everybody = wait_until(
+            lambda: len(them := psutil.Process(supervisor.pid).children(recursive=True)) >= 6 and them,
+            "four roles and two workers",
+        )
+    assert not [process for process in everybody if process.is_running()]
+
+
+def test_a_mail_that_kills_its_worker_is_held_and_brought_back(desk: TestDesk) -> None:
+    """F04: three attempts, each in another worker, then the held desk; after the repair `shunt retry`."""
+    desk.env["POSTDESK_FAIL_AT"] = "pipeline.before-commit"
+    with desk.running():
+        _send(desk, "poison")
+        wait_until(lambda: _states(desk) == {"held": 1}, "the held mail")
+    (held,) = desk.json("held", "list")
+    (shunted,) = desk.json("shunt", "list")
+    assert (held["id"], held["reason"], shunted["reason"]) == (shunted["id"], "poison", "worker-died")
+    assert desk.call("held", "release", held["id"]).returncode == 1
+    assert desk.json("ticket", "list") == []
+
+    del desk.env["POSTDESK_FAIL_AT"]
+    desk.run("shunt", "retry", held["id"])
+    assert _states(desk) == {"spooled": 1}
+    desk.run("work", "--until-idle")
+    assert _states(desk) == {"ticket-opened": 1}
+    assert (desk.json("held", "list"), desk.json("shunt", "list")) == ([], [])
+
+
+def test_only_what_is_asked_for(desk: TestDesk) -> None:
+    with desk.running(only="listen,dispatch") as supervisor:
+        assert len(psutil.Process(supervisor.pid).children()) == 2
+    refused = desk.call("run", "--only", "listen,portals")
+    assert refused.returncode == 2
+    assert "the roles are listen, pipeline, dispatch, schedule" in refused.stderr
