@@ -65,6 +65,7 @@ class Signature:
     domain: str
     result: AuthResult
     note: str = ""
+    signed: tuple[str, ...] = ()  # the fields that h= names, lower case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ class ArcChain:
     sealers: tuple[str, ...] = ()
     claims: str = ""
     note: str = ""
+    signed: tuple[str, ...] = ()  # the fields that every ARC-Message-Signature covers
 
 
 class SignedMail:
@@ -180,13 +182,18 @@ def _verify_arc(mail: SignedMail, ask: Deadline, seals: tuple[str, ...], sets: S
         word = dkim.CV_Fail
     if word != dkim.CV_Pass:
         return ArcChain(result=AuthResult.FAIL, sealers=seals, note="the chain does not validate")
-    return ArcChain(result=AuthResult.PASS, sealers=seals, claims=_first_claims(sets))
+    return ArcChain(result=AuthResult.PASS, sealers=seals, claims=_first_claims(sets), signed=_sealed_fields(sets))
 
 
 def _arc_refusal(mail: SignedMail, tags: _Tags) -> str:
     if b"l" in tags:
         return "l= leaves room for another body"
     return mail.uncovered(_signed_names(tags))
+
+
+def _sealed_fields(sets: Sequence[_Field]) -> tuple[str, ...]:
+    signed = [set(_names(_read_tags(value))) for name, value in sets if name == b"arc-message-signature"]
+    return tuple(sorted(set.intersection(*signed))) if signed else ()
 
 
 def _first_claims(sets: Sequence[_Field]) -> str:
@@ -203,7 +210,7 @@ def _check(mail: SignedMail, one: _Candidate, ask: Deadline, at: datetime) -> Si
         key, result, note = _find_key(f"{_text(one.tags[b's'])}._domainkey.{one.domain}", ask)
         if key is not None:
             result, note = _verify(mail, one, key)
-    return Signature(domain=one.domain, result=result, note=note)
+    return Signature(domain=one.domain, result=result, note=note, signed=_names(one.tags))
 
 
 def _refusal(mail: SignedMail, one: _Candidate, at: datetime) -> tuple[AuthResult | None, str]:
@@ -313,6 +320,10 @@ def _domain(tags: _Tags) -> str:
 
 def _signed_names(tags: _Tags) -> list[bytes]:
     return [name.strip().lower() for name in tags.get(b"h", b"").split(b":")]
+
+
+def _names(tags: _Tags) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_text(name) for name in _signed_names(tags)))
 
 
 def _text(octets: bytes) -> str:

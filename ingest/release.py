@@ -77,5 +77,7 @@ def _evidence(kept: dict[str, Any] | None) -> AuthEvidence:
         dmarc_policy=kept["dmarc_policy"],
         arc=AuthResult(kept["arc"]),
         belief=Belief(kept["belief"]),
+        direct=bool(kept.get("direct")),
+        signed_fields=tuple(kept.get("signed_fields", ())),
         evidence=tuple(kept["evidence"]),
     )

@@ -131,6 +131,8 @@ def _judge(found: _Findings, arc: ArcChain) -> AuthEvidence:
         dmarc_policy=found.policy.policy,
         arc=arc.result,
         belief=_belief(aligned or vouched, dmarc, found.policy),
+        direct=found.spf_aligned,
+        signed_fields=_signed_fields(found, arc if vouched else None),
         evidence=tuple(_lines(found, arc, vouched, dmarc)),
     )
 
@@ -164,6 +166,13 @@ def _dkim_word(found: _Findings) -> AuthResult:
     near = [one.result for one in found.signatures if found.policy.may_align(one.domain)]
     results = near or [one.result for one in found.signatures]
     return min(results, key=_BEST_FIRST.index, default=AuthResult.NONE)
+
+
+def _signed_fields(found: _Findings, arc: ArcChain | None) -> tuple[str, ...]:
+    """What is covered by a signature that counts: several are good together, for each of them verified."""
+    good = [one for one in found.signatures if one.result is AuthResult.PASS and one.domain in found.dkim_aligned]
+    names = {name for one in good for name in one.signed} | set(arc.signed if arc else ())
+    return tuple(sorted(names))
 
 
 def _is_vouched_for(arc: ArcChain, domain: str) -> bool:

@@ -60,6 +60,7 @@ class Clues:
     release_of: str | None = None  # ledger id, when an agent or superuser releases a held mail
     access_outbox_id: int | None = None  # of a checked reply address of a notice about access
     access_asked: Asked | None = None  # what a mail to the access address asks for
+    proof_key: str = ""  # of author and Message-ID: an order with it counts once (T12); "" = it has no Message-ID
 
 
 # --- what was found ---------------------------------------------------------------------------------------------
@@ -191,6 +192,7 @@ class Facts:
     cc_domains: tuple[DomainFact, ...] = ()
     superusers: tuple[ContactFact, ...] = ()  # active seat holders of the author's customer (colleague mails)
     access: AccessFacts | None = None  # where the mail is about access
+    proof_spent: bool = False  # another mail with this proof_key gave an order before
 
     def customer(self, id: int | None) -> CustomerFact | None:
         return next((c for c in self.customers if c.id == id), None)
@@ -307,6 +309,13 @@ class Unsuppress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpendProof:
+    """The mail gave an order: one with the same author and Message-ID gives none any more (T12)."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PauseThread:
     """The loop breaker: no more automatic mail on this ticket until an agent resumes it."""
 
@@ -326,6 +335,7 @@ Action = (
     | LearnContact
     | Unsuppress
     | PauseThread
+    | SpendProof
     | AccessAction
 )
 

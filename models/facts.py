@@ -40,6 +40,7 @@ from models.decision import (
 from models.inbound import LEDGER
 from models.names import parent_domains
 from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
+from models.spent import SPENT_PROOF
 from models.staff import AGENT
 from models.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET, address_key, anchor_key
 from models.vocabulary import Belief, MailName, ParticipantRole, SeatState
@@ -87,6 +88,7 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
         cc_domains=cc_domains,
         superusers=() if contact and own <= set(contact.seats) else find.superusers(own),
         access=_access(session, clues, outbox, now),
+        proof_spent=bool(before.proof_spent),
     )
 
 
@@ -164,6 +166,7 @@ class _Finder:
             id=anchor_key(clues.message_id) if clues.message_id else None,
             author=self._author,
             words_key=clues.words_key or None,
+            proof_key=clues.proof_key or None,
             since=self._now - timedelta(days=30),
         )
         return row
@@ -362,6 +365,9 @@ _BEFORE = sa.select(
     # "> 0" and not "IS NOT NULL": a range that the index answers, however many held mails repeat the id
     sa.exists().where(LEDGER.c.message_id == _P("id"), LEDGER.c.article > 0, _other).label("message_id_recorded"),
     sa.exists().where(SUPPRESSION.c.address == _P("author")).label("author_suppressed"),
+    sa.exists()
+    .where(SPENT_PROOF.c.key == _P("proof_key"), SPENT_PROOF.c.ledger != _P("spool_id"))
+    .label("proof_spent"),
     sa.select(sa.func.count()).select_from(_same_words).scalar_subquery().label("same_words"),
 ).select_from(_one.outerjoin(_copy, (_copy.c.first_key == _P("key")) & (_copy.c.id != _P("spool_id"))))
 _AGENTS = sa.select(AGENT).where(AGENT.c.active).order_by(AGENT.c.id)

@@ -90,6 +90,8 @@ class AuthEvidence:
     dmarc_policy: str | None = None  # none | quarantine | reject, as published; None = no record
     arc: AuthResult = AuthResult.NONE
     belief: Belief = Belief.UNPROVED
+    direct: bool = False  # aligned SPF: the author's own servers handed it over, so nobody sends it again (T12)
+    signed_fields: tuple[str, ...] = ()  # lower-case names that the aligned signatures cover
     evidence: tuple[str, ...] = ()  # lines for a person: what was looked at, what it said
 
 

@@ -34,13 +34,16 @@ from models.decision import (
     RecordReport,
     Release,
     RotateToken,
+    SpendProof,
     Unsuppress,
 )
 from models.errors import PostdeskError
+from models.failpoint import failpoint
 from models.held import hold, settle
 from models.inbound import LEDGER
 from models.mail import AuthEvidence, Envelope, Mailbox, ParsedMail, SpooledMail
 from models.outbox import OUTBOX, count_hard_bounce, enqueue, suppress, unsuppress
+from models.spent import spend
 from models.ticket import (
     NewArticle,
     NewTicket,
@@ -89,6 +92,7 @@ def record(
         who = mail.author.address if mail.author else "desk"
         asked = perform(session, work.access, (), now, who=who, via=f"mail:{mail.spool_id}")
         notices = tuple(about_request(notice, asked) for notice in notices)
+    failpoint("record.before-outbox")
     outbox = enqueue(session, notices, now, new_ticket=work.opened, article=work.article)
     return Receipt(
         ledger_id=mail.spool_id, state=decision.state, ticket=work.ticket, article=work.article, outbox=outbox
@@ -157,6 +161,8 @@ class _Work:
                 unsuppress(self._session, action.address)
             case PauseThread():
                 pause_thread(self._session, action.ticket, action.story)
+            case SpendProof():
+                spend(self._session, action.key, self._mail.spool_id, self._now)
             case Discard():
                 pass
             case _ if isinstance(action, AccessAction):

@@ -16,8 +16,10 @@ from sqlmodel import Session
 from models.db import retrying, transaction
 from models.held import expire_due
 from models.job_run import begin_once, forget_before
+from models.spent import forget_spent
 
 KEEP_RUNS = timedelta(days=400)  # longer than any job's period: a yearly one is still done once
+KEEP_SPENT = timedelta(days=30)  # of orders by mail; one with a Date that is off by more than 7 days is refused
 _AT_ONCE = 100
 
 log = structlog.get_logger()
@@ -47,9 +49,14 @@ def _forget_job_runs(session: Session, now: datetime) -> int:
     return forget_before(session, now - KEEP_RUNS)
 
 
+def _forget_spent(session: Session, now: datetime) -> int:
+    return forget_spent(session, now - KEEP_SPENT)
+
+
 JOBS: tuple[Job, ...] = (
     Job(name="expire-held", every=timedelta(minutes=5), work=_expire_held),
     Job(name="forget-job-runs", every=timedelta(days=1), work=_forget_job_runs),
+    Job(name="forget-spent-proofs", every=timedelta(days=1), work=_forget_spent),
 )
 
 

@@ -19,7 +19,7 @@ from models.decision import (
 from models.mail import Mailbox
 from models.vocabulary import Belief, ColleaguePolicy, LedgerState, MailKind, Reason, Source, TicketStatus
 from rules.access_mail import colleague_notices
-from rules.authn import belief_of, is_believed
+from rules.authn import belief_of, is_believed, obstacle_to_order
 from rules.autoreply import acknowledgement, unknown_author
 from rules.case import Case, Outcome, held
 from rules.fields import read_fields
@@ -83,9 +83,7 @@ def without_seat(case: Case) -> Outcome:
     if requester.customer.colleagues is ColleaguePolicy.OPEN:
         return f"none, and {requester.customer.name} lets colleagues write"
     why = f"{case.author} is of {requester.customer.name} and holds no seat."
-    decision = held(
-        Reason.COLLEAGUE_WITHOUT_SEAT, why, "open a ticket with the author", customer=requester.customer.id
-    )
+    decision = held(Reason.COLLEAGUE_WITHOUT_SEAT, why, "open a ticket with the author", customer=requester.customer.id)
     return replace(decision, notices=colleague_notices(case, requester.customer))
 
 
@@ -180,7 +178,7 @@ def _add(
     case: Case, ticket: TicketFact, thread: Thread, author: Mailbox, reason: Reason, also: tuple[Action, ...] = ()
 ) -> Decision:
     # T01: a mail that nobody proved lets nobody join a ticket that has a history
-    company = company_of(case, ticket.customer, may_join=is_believed(case)) if ticket.customer else Company()
+    company = company_of(case, ticket.customer, may_join=not obstacle_to_order(case)) if ticket.customer else Company()
     article = AddArticle(
         ticket=ticket.number,
         author=author,

@@ -6,7 +6,7 @@ Only believed, with the reply token that was made for this agent on this ticket,
 from models.decision import AddArticle, AgentFact, Decision, TicketFact
 from models.mail import Mailbox
 from models.vocabulary import ArticleKind, LedgerState, MatchedBy, ParticipantRole, Reason
-from rules.authn import is_believed
+from rules.authn import obstacle_to_order
 from rules.case import Case, Outcome, held
 from rules.reply import answer
 
@@ -29,8 +29,8 @@ def agent_by_mail(case: Case) -> Outcome:
 def _obstacle(case: Case, agent: AgentFact) -> tuple[str, TicketFact | None]:
     if not case.policy.agent_by_mail:
         return "Agents answer in the portal: answers by mail are switched off.", None
-    if not is_believed(case):
-        return f"Nothing proves that {agent.address} wrote this.", None
+    if obstacle := obstacle_to_order(case):
+        return obstacle, None
     for token in case.clues.reply_tokens:
         ticket = case.facts.ticket(token.ticket)
         participants = ticket.participants if ticket and token.found_in is MatchedBy.REPLY_TOKEN else ()

@@ -60,6 +60,7 @@ def look_for(mail: ParsedMail, policy: Policy, keys: Keys) -> Clues:
         reported_outbox_ids=_reported(mail, policy, keys),
         forward_paths=mail.envelope.forward_paths,
         cc=_people(mail, author, policy),
+        proof_key=proof_key(author, mail.message_id),
     )
 
 
@@ -77,6 +78,12 @@ def words_key(author: str | None, mail: ParsedMail) -> str:
     words = f"{mail.subject.rpartition(':')[2]}\n{mail.text[:_WORDS_LIMIT]}"
     flat = " ".join(_DIGITS.sub("0", words).lower().split())
     return hashlib.sha256(f"{author}\n{flat}".encode("utf-8", "replace")).hexdigest() if author and flat else ""
+
+
+def proof_key(author: str | None, message_id: str | None) -> str:
+    """What an order is known by when it is sent again (T12). Not the octets of the signature: an RSA signature can be
+    written in more than one way, while the Message-ID of an order is signed."""
+    return hashlib.sha256(f"{author}\n{message_id}".encode("utf-8", "replace")).hexdigest() if message_id else ""
 
 
 def recipients(mail: ParsedMail) -> Iterator[str]:

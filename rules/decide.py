@@ -7,9 +7,11 @@ its answer.  Fails: never; pure, so that it can be run again when another worker
 from dataclasses import replace
 from datetime import datetime
 
-from models.decision import Decision, Facts
+from models.decision import Action, Decision, Facts, Hold, SpendProof
 from models.mail import ParsedMail
+from models.vocabulary import LedgerState, Reason
 from rules import accept, access_mail, agent, authn, duplicate, machine, requester, thread
+from rules.authn import obstacle_to_order
 from rules.case import Case, Gate
 from rules.policy import Policy
 
@@ -30,6 +32,7 @@ GATES: tuple[tuple[str, Gate], ...] = (
     ("unproved", accept.unproved),
     ("seat", accept.without_seat),
 )
+_OBEYED = (LedgerState.COMMAND_DONE, LedgerState.ACCESS_REQUESTED)
 # A person has looked at a released mail: what only a person can judge is not asked again.
 GATES_OF_RELEASED: tuple[tuple[str, Gate], ...] = (("released", accept.released),)
 
@@ -47,4 +50,22 @@ def decide(mail: ParsedMail, facts: Facts, policy: Policy, now: datetime) -> Dec
 
 
 def _told(case: Case, decision: Decision, trace: tuple[str, ...]) -> Decision:
-    return replace(decision, trace=(*trace, *decision.trace), words_key=case.clues.words_key)
+    kept = tuple(_kept_until(case, decision.reason, one) for one in decision.actions)
+    actions = (*kept, *_spent(case, decision))
+    return replace(decision, actions=actions, trace=(*trace, *decision.trace), words_key=case.clues.words_key)
+
+
+def _kept_until(case: Case, reason: Reason, action: Action) -> Action:
+    """How long the held desk keeps it: a stranger's mail for days, and what may be a customer's for months."""
+    if not isinstance(action, Hold) or action.expires_at is not None:
+        return action
+    policy = case.policy
+    keep = policy.held_unknown if reason is Reason.UNKNOWN_CUSTOMER else policy.held_others
+    return replace(action, expires_at=case.now + keep)
+
+
+def _spent(case: Case, decision: Decision) -> tuple[Action, ...]:
+    """A mail whose order was obeyed orders nothing when it comes again (T12)."""
+    obeyed = decision.state in _OBEYED or decision.reason is Reason.AGENT_REPLY
+    may_order = obeyed and not obstacle_to_order(case)
+    return (SpendProof(key=case.clues.proof_key),) if may_order else ()

@@ -33,6 +33,7 @@ class Policy:
 
     # whom we believe
     authentication: bool = True  # False: nobody is believed (contract.md)
+    order_age: timedelta = timedelta(days=7)  # T12: an order's Date may be off by so much from when it came
     agent_by_mail: bool = False  # T21: agents answer in the portal unless the vendor wants otherwise
 
     # threads
@@ -67,6 +68,7 @@ class Policy:
 
     # the held desk
     held_unknown: timedelta = timedelta(days=7)  # D 3.5
+    held_others: timedelta = timedelta(days=90)  # everything else that waits for a person's judgment
 
     def mailbox_of(self, address: str) -> OwnMailbox | None:
         """The own mailbox that a canonical address belongs to, its tag after `+` aside."""

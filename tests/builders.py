@@ -132,6 +132,7 @@ def mail(author: str | None = "su@acme.test", **more: Any) -> ParsedMail:
         "cc": tuple(Mailbox(address=address) for address in more.pop("cc", ())),
         "subject": "Export stops",
         "message_id": "m1@client.test",
+        "date": NOW,
         "text": "The export stops.",
         "content_key": "c1",
         "auth": AuthEvidence(belief=belief, dmarc_policy="reject" if belief is Belief.REFUTED else None),

@@ -651,3 +651,35 @@ def test_nothing_global_is_changed() -> None:
     before = (spf.DNSLookup, dkim.dnsplug.get_txt, dns.resolver.default_resolver)
     check(sign(MAIL))
     assert before == (spf.DNSLookup, dkim.dnsplug.get_txt, dns.resolver.default_resolver)
+
+
+# --- what an order needs beside belief (T12, rules/authn.py)
+
+
+def test_T12_the_signed_fields_are_those_of_aligned_signatures_that_passed() -> None:
+    assert check(sign(MAIL)).signed_fields == ("date", "from", "message-id", "subject", "to")
+    bare = sign(MAIL, include_headers=[b"from", b"subject", b"date"])
+    assert check(bare).signed_fields == ("date", "from", "subject")
+    assert check(sign_as_list(bare)).signed_fields == ("date", "from", "subject"), "a foreign signature covers nothing"
+    assert check(sign(MAIL).replace(b"please", b"pleas3")).signed_fields == ()
+
+
+def test_T12_two_signatures_cover_together() -> None:
+    one = sign(MAIL, include_headers=[b"from", b"subject", b"date", b"to"])
+    both = sign(one, selector="ed", key=ed25519_key(), include_headers=[b"from", b"subject", b"date", b"message-id"])
+    assert check(both).signed_fields == ("date", "from", "message-id", "subject", "to")
+
+
+def test_T12_only_the_authors_own_servers_hand_over_directly() -> None:
+    assert check(MAIL, envelope=FROM_ACME).direct
+    assert not check(sign(MAIL)).direct, "whoever has a signed mail can send it on"
+    assert not check(sign(MAIL), envelope=FROM_LIST).direct
+
+
+def test_T12_a_seal_covers_what_it_signs() -> None:
+    sealed = seal(MAIL, "list.test", "dmarc=pass header.from=acme.test")
+    found = check(sealed, envelope=FROM_LIST, sealers=("list.test",))
+    assert (found.belief, found.signed_fields) == (
+        Belief.BELIEVED,
+        ("date", "from", "message-id", "subject", "to"),
+    )
