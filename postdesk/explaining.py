@@ -28,6 +28,9 @@ from rules.policy import Policy
 from rules.tokens import Keys
 
 
+HASHED_AT_MOST = 1024**3  # octets
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawFile:
     """A raw mail to explain, and the name to show for it."""
@@ -155,11 +158,13 @@ def _kebab(name: str) -> str:
 
 def _killed(file: RawFile, why: str) -> dict[str, Any]:
     """The object of a mail that cost more than a worker may spend: a running desk would hold it as poison."""
+    known: dict[str, Any] = {}
     try:
-        spooled = spooled_from(file.path)
-        known: dict[str, Any] = {"sha256": spooled.sha256, "size": spooled.size}
+        if file.path.is_file() and file.path.stat().st_size <= HASHED_AT_MOST:  # no device, no pipe: they may never end
+            spooled = spooled_from(file.path)
+            known = {"sha256": spooled.sha256, "size": spooled.size}
     except OSError:
-        known = {}
+        pass
     return {
         **_blank(file),
         **known,
