@@ -19,10 +19,12 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
+ADDRESS_SPACE = 8  # times the writable memory
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one item may cost. `memory`: octets of address space of the whole process."""
+    """What one item may cost. `memory`: octets that the whole process may write to."""
 
     memory: int
     cpu_seconds: float
@@ -44,8 +46,13 @@ def limited(cpu_seconds: float, wall_seconds: float = 0.0) -> Iterator[None]:
 
 
 def limit_memory(octets: int) -> None:
-    """No allocation of this process succeeds beyond `octets` of address space; no core file is written."""
-    resource.setrlimit(resource.RLIMIT_AS, (octets, octets))
+    """No allocation of this process succeeds beyond `octets` of writable memory; no core file is written.
+
+    Address space alone says little: each thread of a library reserves 64 MB of it and uses none. It is limited all the
+    same, where the system does not know the finer limit.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (octets, octets))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE * octets, ADDRESS_SPACE * octets))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

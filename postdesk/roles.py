@@ -17,7 +17,7 @@ import structlog
 
 from ingest.killable import limit_memory
 from postdesk.supervise import Work, supervise
-from postdesk.workers import keep_workers, recover_all, slot
+from postdesk.workers import keep_workers, recover_all, slot, sweep
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
@@ -85,7 +85,7 @@ def pipeline(desk: "Desk", stop: Event) -> None:
         with slot(desk.spool) as name:
             run(stage, name, stop_worker)
 
-    keep_workers(desk.settings.workers, work, stop)
+    keep_workers(desk.settings.workers, work, stop, hourly=lambda: sweep(desk.spool))
 
 
 def dispatch(desk: "Desk", stop: Event) -> None:
@@ -99,11 +99,20 @@ def dispatch(desk: "Desk", stop: Event) -> None:
 
 
 def schedule(desk: "Desk", stop: Event) -> None:
-    """Do the jobs that fall due by the desk's clock, and sweep the spool."""
+    """Do the jobs that fall due by the desk's clock, and let held mails through that superusers released."""
+    from notify.access_jobs import run_access
     from notify.scheduler import run
 
-    desk.spool.sweep()
-    run(desk.engine, desk.now, stop)
+    threading.Thread(target=_release_wanted, args=(desk, stop), daemon=True, name="release").start()
+    run(desk.engine, desk.now, stop, also=lambda now: run_access(desk.engine, desk.policy, now))
+
+
+def _release_wanted(desk: "Desk", stop: Event) -> None:
+    from ingest.release import release_wanted
+
+    stage = desk.pipeline()
+    while not stop.wait(desk.settings.poll_seconds * 5):
+        release_wanted(stage)
 
 
 ROLES = {"listen": listen, "pipeline": pipeline, "dispatch": dispatch, "schedule": schedule}
@@ -118,6 +127,8 @@ def work_until_idle(desk: "Desk") -> dict[str, int]:
     """Do the due work of every role once, in order, until nothing is due; how much was done of each."""
     from ingest.pipeline import run as deliver
     from ingest.poison import hold_shunted
+    from ingest.release import release_wanted
+    from notify.access_jobs import run_access
     from notify.dispatch import run as send
     from notify.jobs import run_due
 
@@ -127,6 +138,7 @@ def work_until_idle(desk: "Desk") -> dict[str, int]:
     with slot(desk.spool) as name:
         deliver(desk.pipeline(), name, never, until_idle=True)
     hold_shunted(desk.spool, desk.engine, desk.now)
-    jobs = run_due(desk.engine, desk.now())
+    release_wanted(desk.pipeline())
+    jobs = run_due(desk.engine, desk.now()) | run_access(desk.engine, desk.policy, desk.now())
     sent = send(desk.dispatch(), worker_name(), never, until_idle=True)
     return {"delivered": waiting - desk.spool.counts().new, "jobs": len(jobs), "dispatched": sent}

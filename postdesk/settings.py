@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     # how much of the machine
     workers: int = Field(2, ge=1, le=64, description="Pipeline worker processes.")
     worker_memory: int = Field(
-        1024 * 1024 * 1024, ge=256 * 1024**2, description="Octets of address space that one pipeline worker may use."
+        512 * 1024**2, ge=256 * 1024**2, description="Octets of memory that one pipeline worker may use."
     )
     mail_cpu_seconds: float = Field(5.0, ge=0.1, le=300, description="CPU seconds that one mail may cost.")
     mail_wall_seconds: float = Field(60.0, ge=1, le=3600, description="Seconds that one mail may take in all.")

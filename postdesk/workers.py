@@ -48,6 +48,15 @@ def recover_all(spool: Spool) -> None:
             os.close(descriptor)
 
 
+def sweep(spool: Spool) -> None:
+    """Delete what receivers that died have left half written (fault F01)."""
+    try:
+        if swept := spool.sweep():
+            log.info("swept", files=swept)
+    except OSError as error:  # a disk that fails is told by whoever needs it
+        log.error("not swept", error=str(error))
+
+
 def _lock(path: Path) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -58,10 +67,19 @@ def _lock(path: Path) -> int | None:
     return descriptor
 
 
-def keep_workers(count: int, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
-    """Fork `count` processes that run `work`, and a new one for each that ends, until `stop`; then end them all."""
+def keep_workers(
+    count: int, work: Callable[[threading.Event], None], stop: threading.Event, hourly: Callable[[], object]
+) -> None:
+    """Fork `count` processes that run `work`, and a new one for each that ends, until `stop`; then end them all.
+
+    `hourly` is done here, at once and then every hour.
+    """
     children: dict[int, float] = {}
+    due = 0.0
     while not stop.is_set():
+        if time.monotonic() >= due:
+            hourly()
+            due = time.monotonic() + 3600.0
         for _ in range(count - len(children)):
             children[_start(work)] = time.monotonic()
         for pid, status in list(_ended(children)):

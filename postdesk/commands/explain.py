@@ -36,7 +36,7 @@ def explain(
     from postdesk.explaining import RawFile, explain_all
 
     explainer = _configured(ctx) if database else _bare()
-    limits = Limits(memory=2 * 1024**3, cpu_seconds=5.0, wall_seconds=30.0)
+    limits = Limits(memory=512 * 1024**2, cpu_seconds=5.0, wall_seconds=30.0)
     missing = False
     with tempfile.TemporaryDirectory(prefix="postdesk-explain-") as folder:
         raws = [RawFile(path=_stdin(Path(folder)) if name == "-" else Path(name), shown=name) for name in files]
