@@ -145,7 +145,7 @@ class _Work:
                 end_links(self._session, self._now, request=self._number(action.request))
             case ReleaseHeld():
                 if release_later(self._session, action.held, action.by, action.customer, self._now):
-                    self._tell("held.release", f"held:{action.held}")
+                    self._tell("held.wish", f"held:{action.held}")
             case DeclineHeld():
                 if drop(self._session, action.held, action.by, self._now):
                     self._tell("held.decline", f"held:{action.held}")

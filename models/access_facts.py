@@ -221,6 +221,7 @@ def request_fact(row: sa.Row[Any]) -> RequestFact:
         customer=row.customer,
         seat=row.seat,
         agreed_by=row.agreed_by,
+        invited_at=row.invited_at,
     )
 
 

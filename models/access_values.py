@@ -51,6 +51,7 @@ class RequestFact:
     customer: int | None = None
     seat: int | None = None  # reserved for it, or taken by it
     agreed_by: str | None = None  # superuser who agreed to the replacement
+    invited_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,6 @@ class AccessFacts:
     asked_last_hour: int = 0  # requests of this address
     asked_last_hour_in_all: int = 0
     held: HeldFact | None = None
-    answered_mail: str | None = None  # MailName of the outbox row whose reply address was used
-    answered_seat: int | None = None  # the seat that it was about
 
     def seat(self, id: int | None) -> SeatFact | None:
         return next((seat for seat in self.seats if seat.id == id), None)

@@ -18,13 +18,25 @@ TICK = 10.0  # seconds
 
 
 def run(
-    engine: sa.Engine, now: Callable[[], datetime], stop: Event, *, jobs: tuple[Job, ...] = JOBS, tick: float = TICK
+    engine: sa.Engine,
+    now: Callable[[], datetime],
+    stop: Event,
+    *,
+    jobs: tuple[Job, ...] = JOBS,
+    also: Callable[[datetime], object] = lambda now: None,
+    tick: float = TICK,
 ) -> None:
-    """Tick until `stop` is set; a tick that has begun is waited for."""
+    """Tick until `stop` is set; a tick that has begun is waited for. `also`: what falls due by rows, not by periods."""
+
+    def do() -> None:
+        at = now()
+        run_due(engine, at, jobs)
+        also(at)
+
     make: Any = BackgroundScheduler  # APScheduler 3 has no types
     scheduler = make(timezone="UTC")
     scheduler.add_job(
-        lambda: run_due(engine, now(), jobs),
+        do,
         "interval",
         seconds=tick,
         next_run_time=datetime.now(scheduler.timezone),

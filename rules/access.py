@@ -196,6 +196,14 @@ def invite(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
     return Ruling(answer=Answer.DONE, actions=(_mint(asked.id, asked, policy, now),))
 
 
+def invite_first(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
+    """As `invite` for the job: what was invited before is left alone."""
+    asked = facts.request
+    if asked is None or asked.state is not AccessState.APPROVED:
+        return Ruling(answer=Answer.ALREADY)
+    return invite(facts, policy, now)
+
+
 def accept(facts: AccessFacts, now: datetime) -> Ruling:
     """The invited person accepts, by a POST with the code or from the asking browser (rules/links.py saw to that)."""
     asked = facts.request
@@ -239,6 +247,11 @@ def expire(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
     """Nobody proved the address, or accepted the invitation, in time: the reserved seat is free again."""
     asked = facts.request
     if asked is None or asked.state not in (AccessState.UNPROVED, AccessState.INVITED):
+        return Ruling(answer=Answer.ALREADY)
+    since, lifetime = asked.created, policy.proof_lifetime
+    if asked.state is AccessState.INVITED:
+        since, lifetime = asked.invited_at or asked.created, policy.invitation_lifetime
+    if now < since + lifetime:
         return Ruling(answer=Answer.ALREADY)
     ended = _move(asked, AccessState.EXPIRED)
     return replace(ended, actions=(*ended.actions, EndLinks(request=asked.id), *_free(facts, asked)))

@@ -135,3 +135,33 @@ def test_a_request_from_the_form_to_the_seat(database: sa.Engine, acme: int) -> 
         "access.move",
         "seat.turn",
     ]
+
+
+def test_two_approvals_at_once_never_share_the_last_seat(database_url: str) -> None:
+    """Issue 4: the third seat is refused under two simultaneous approvals, on both databases."""
+    from models.db import make_engine
+
+    engine = make_engine(database_url)
+    with transaction(engine) as session:
+        made = add_customer(session, "Acme", NOW, zone="Europe/Madrid", seats=4).id or 0
+        add_domain(session, made, "acme.test")
+    requests = [waiting(engine, asks(f"p{n}")) for n in range(8)]
+    engines = [make_engine(database_url) for _ in requests]
+    barrier = threading.Barrier(len(requests))
+    answers: list[Answer] = []
+
+    def decide(engine: sa.Engine, request: int) -> None:
+        barrier.wait()
+        answers.append(approve(engine, request))
+
+    threads = [threading.Thread(target=decide, args=pair) for pair in zip(engines, requests, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == sorted([Answer.APPROVED] * 4 + [Answer.SEATS_TAKEN] * 4)
+    slots = value(engine, SEAT.c.slot, SEAT.c.state == SeatState.RESERVED)
+    assert sorted(slots) == [1, 2, 3, 4]
+    assert [mail for mail, _ in mails(engine)].count("access_seats_taken") == 4
+    for each in (engine, *engines):
+        each.dispose()
