@@ -1,0 +1,104 @@
+"""Links of our mails: looking changes nothing, a person's POST uses one up (threats T32, T33; RFC 9110 §9.2.1).
+
+What a mail scanner can do with a link is look at its page, run scripts there (there are none) and press the button: it
+has neither the code, which a person types, nor the cookie of the browser that asked.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from sqlmodel import Session
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from models.one_use import OneUseLink, count_attempt, find_link, use_link
+from models.vocabulary import LinkPurpose
+from portal.parts import parts_of
+from portal.session import asking_of
+from rules.links import CODE_CHARS, Verdict, judge_code, judge_link, judge_redeeming, link_id, plain_code
+
+T = TypeVar("T")
+
+
+def gone() -> HTTPException:
+    """The same answer for every link that is not good, whatever is wrong with it."""
+    return HTTPException(404)
+
+
+def look(request: Request, session: Session, token: str, purpose: LinkPurpose, now: datetime) -> OneUseLink:
+    """The link behind a token, to show its page. Raises `gone`. Changes nothing."""
+    link = find_link(session, link_id(token))
+    if link is None or judge_link(parts_of(request).keys, token, purpose, link, now) is not Verdict.GOOD:
+        raise gone()
+    return link
+
+
+def needs_code(request: Request, link: OneUseLink) -> bool:
+    """Is this not the browser that asked for the link? Then the mailed code is needed."""
+    asking = asking_of(request)
+    return not (asking.known and link.nonce_hash is not None and asking.nonce_hash == link.nonce_hash)
+
+
+def redeem(
+    request: Request, token: str, purpose: LinkPurpose, code: str, act: Callable[[Session, OneUseLink, datetime], T]
+) -> T | Verdict:
+    """Use the link up and do what it is for, in one transaction; PROVE where the code is missing or wrong.
+
+    Raises `gone` where the link is not good, or `act` finds nothing to do.
+    """
+    parts, asking = parts_of(request), asking_of(request)
+    now = parts.now()
+
+    def once(session: Session) -> T | Verdict:
+        link = find_link(session, link_id(token))
+        verdict = judge_redeeming(
+            parts.keys,
+            token,
+            purpose,
+            link,
+            now,
+            code=code,
+            nonce_hash=asking.nonce_hash if asking.known else None,
+        )
+        return _settle(session, link, verdict, code, now, act)
+
+    return parts.write(once)
+
+
+def redeem_code(
+    request: Request, purpose: LinkPurpose, code: str, act: Callable[[Session, OneUseLink, datetime], T]
+) -> T | Verdict:
+    """As `redeem`, for the code alone: only in the browser that asked for the link, whose cookie names it."""
+    parts, asking = parts_of(request), asking_of(request)
+    now = parts.now()
+
+    def once(session: Session) -> T | Verdict:
+        link = find_link(session, asking.link)
+        # Else a cookie with a guessed number would let anybody try codes on anybody's link.
+        if link is None or link.nonce_hash != asking.nonce_hash:
+            return Verdict.PROVE
+        verdict = judge_code(parts.keys, purpose, link, now, code=code)
+        return _settle(session, link, verdict, code, now, act) if verdict is not Verdict.GONE else Verdict.PROVE
+
+    return parts.write(once)
+
+
+def _settle(
+    session: Session,
+    link: OneUseLink | None,
+    verdict: Verdict,
+    code: str,
+    now: datetime,
+    act: Callable[[Session, OneUseLink, datetime], T],
+) -> T | Verdict:
+    if link is None or link.id is None or verdict is Verdict.GONE:
+        raise gone()
+    if verdict is Verdict.PROVE:
+        # What is no code at all, as form-filling robots type, must not use up a person's tries.
+        if len(plain_code(code)) == CODE_CHARS:
+            count_attempt(session, link.id)
+        return Verdict.PROVE
+    if not use_link(session, link.id, now):
+        raise gone()
+    return act(session, link, now)
