@@ -29,7 +29,6 @@ class Parts:
     now: Callable[[], datetime]
     url: str  # without a slash at its end; the only source of links, never the Host header (threat T34)
     templates: Path | None = None  # the vendor's own, looked at first
-    proxies: tuple[str, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For is believed
     secure: bool = field(init=False)  # over https
     prefix: str = field(init=False)  # path of the URL, "" or "/desk"
 

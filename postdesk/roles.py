@@ -1,4 +1,4 @@
-"""The roles of a running desk: listen, pipeline, dispatch, schedule. Each is its own process under `postdesk run`.
+"""The roles of a running desk: listen, pipeline, dispatch, schedule, portal; each its own process under `postdesk run`.
 
 Takes: a wired `Desk` and an event that ends the role.  Gives: nothing; it returns when the event is set.
 Fails: by ending; the supervisor starts it again.
@@ -43,6 +43,7 @@ def _import_for(names: Sequence[str]) -> None:
         "pipeline": ("ingest.pipeline", "models.tables"),
         "dispatch": ("notify.dispatch", "notify.selfcheck", "models.tables"),
         "schedule": ("notify.scheduler", "models.tables"),
+        "portal": ("portal.app", "portal.serve", "models.tables"),
     }
     for module in {module for name in names for module in modules[name]}:
         import_module(module)
@@ -115,7 +116,28 @@ def _release_wanted(desk: "Desk", stop: Event) -> None:
         release_wanted(stage)
 
 
-ROLES = {"listen": listen, "pipeline": pipeline, "dispatch": dispatch, "schedule": schedule}
+def portal(desk: "Desk", stop: Event) -> None:
+    """Answer the people who look at pages."""
+    from portal.serve import serve
+    from postdesk.wiring import host_and_port
+
+    host, port = host_and_port(desk.settings.http_listen)
+    serve(
+        desk.portal(),
+        host,
+        port,
+        stop,
+        proxies=desk.settings.http_proxies,
+        announce=lambda bound: log.info("portal", on=f"{bound[0]}:{bound[1]}", url=desk.portal_url),
+    )
+
+
+ROLES = {"listen": listen, "pipeline": pipeline, "dispatch": dispatch, "schedule": schedule, "portal": portal}
+
+
+def roles_of(desk: "Desk") -> list[str]:
+    """The roles that this desk's settings ask for."""
+    return [name for name in ROLES if name != "portal" or desk.settings.http_listen]
 
 
 def worker_name() -> str:

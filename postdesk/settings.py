@@ -37,6 +37,10 @@ def _host_and_port(value: str) -> str:
     return value
 
 
+def _host_and_port_or_none(value: str) -> str:
+    return _host_and_port(value) if value else value
+
+
 def _domain(value: str) -> str:
     domain = value.strip().rstrip(".").lower()
     if not re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+", domain):
@@ -79,8 +83,13 @@ def _ways(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _web_url(value: str) -> str:
-    if value and not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", value):
-        raise ValueError("write https://desk.nordvik.test")
+    # Browsers keep cookies and Sec-Fetch-Site to https and to loopback: the portal is safe nowhere else.
+    if value and not re.fullmatch(
+        r"(https://[a-z0-9.:\[\]-]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)(/[A-Za-z0-9._~/-]*)?", value
+    ):
+        raise ValueError(
+            "write https://desk.nordvik.test; http:// is for this machine only, as in http://localhost:8800"
+        )
     return value.rstrip("/")
 
 
@@ -133,10 +142,12 @@ class Settings(BaseSettings):
         25 * 1024 * 1024, ge=64 * 1024, le=1024**3, description="Octets of the largest mail that is taken."
     )
     connections_per_address: int = Field(50, ge=1, le=1000, description="SMTP connections of one client at a time.")
-    http_listen: Annotated[str, AfterValidator(_host_and_port)] = Field(
-        "127.0.0.1:8800", description="HOST:PORT of the portal."
+    http_listen: Annotated[str, AfterValidator(_host_and_port_or_none)] = Field(
+        "127.0.0.1:8800", description="HOST:PORT of the portal, behind a proxy that speaks TLS; empty: no portal here."
     )
-
+    http_proxies: Words = Field(
+        ("127.0.0.1", "::1"), description="Addresses of proxies in front of the portal, whose X-Forwarded-For counts."
+    )
     portal_url: Annotated[str, AfterValidator(_web_url)] = Field(
         "", description="Where people reach the portal, as it stands in mails; empty: http:// and http_listen."
     )

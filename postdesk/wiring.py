@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
 
     import sqlalchemy as sa
+    from starlette.types import ASGIApp
 
     from ingest.pipeline import Authenticate, Pipeline
     from ingest.smtp import Limits, Listener
@@ -198,14 +199,40 @@ class Desk:
 
         return check
 
+    # -- the portal
+
+    @property
+    def portal_url(self) -> str:
+        """Where people reach the portal, without a slash at its end; empty where there is none."""
+        settings = self.settings
+        return settings.portal_url or (f"http://{settings.http_listen}" if settings.http_listen else "")
+
+    def portal(self) -> "ASGIApp":
+        """The pages, as an ASGI application; made after a fork."""
+        from portal.app import make_app
+        from portal.parts import Parts
+
+        return make_app(
+            Parts(
+                engine=self.engine,
+                policy=self.policy,
+                keys=self.keys,
+                now=self.now,
+                url=self.portal_url,
+                templates=self.settings.templates,
+            )
+        )
+
     # -- the way out
 
     def letterhead(self) -> "Letterhead":
         """What all mails share."""
         from notify.mails import Letterhead
 
-        url = self.settings.portal_url or f"http://{self.settings.http_listen}"
-        return Letterhead(policy=self.policy, keys=self.keys, portal_url=url, access_url=f"{url}/request-access")
+        url = self.portal_url
+        return Letterhead(
+            policy=self.policy, keys=self.keys, portal_url=url, access_url=f"{url}/request-access" if url else None
+        )
 
     def dispatch(self) -> "Dispatch":
         """What a dispatcher needs; its smarthost serves one thread."""

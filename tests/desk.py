@@ -74,13 +74,14 @@ class TestDesk:
 
     def __init__(self, folder: Path, database: str, smarthost: str, **settings: str) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.http_port = free_port(), free_port()
         self.config = folder / "postdesk.toml"
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("POSTDESK_")}
         self.settings = {f"POSTDESK_{key.upper()}": value for key, value in settings.items()}
         self.env |= self.settings
         made = ["init", "--dir", str(folder), "--vendor-domain", "nordvik.test", "--yes", "--smarthost", smarthost]
-        made += ["--listen", f"127.0.0.1:{self.port}", "--database", database, "--authentication", "off"]
+        made += ["--listen", f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http_port}"]
+        made += ["--database", database, "--authentication", "off"]
         self.run(*made)
         self.run("migrate")
 

@@ -19,20 +19,22 @@ def register(app: typer.Typer) -> None:
 
 def run(
     ctx: typer.Context,
-    only: Annotated[str, typer.Option(help="Only these roles: listen,pipeline,dispatch,schedule.")] = "",
+    only: Annotated[str, typer.Option(help="Only these roles: listen,pipeline,dispatch,schedule,portal.")] = "",
 ) -> None:
     """Run the desk: every role as a process of its own, until SIGTERM or Ctrl-C.
 
     Example: postdesk run --only listen,pipeline
     """
     from postdesk import log
-    from postdesk.roles import ROLES, supervise_roles
+    from postdesk.roles import ROLES, roles_of, supervise_roles
 
     desk = open_desk(ctx)
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(ROLES)
+    names = [name.strip() for name in only.split(",") if name.strip()] or roles_of(desk)
     for name in names:
         if name not in ROLES:
             wrong(f"--only {name}: there is no such role; the roles are {', '.join(ROLES)}")
+        if name not in roles_of(desk):
+            wrong(f"--only {name}: set http_listen in postdesk.toml first")
     desk.require_ready()
     desk.engine.dispose()  # nothing that is open now may live on in two processes
     log.configure("run")
