@@ -1,0 +1,67 @@
+"""The portal on a socket, until it is told to stop.
+
+Takes: an application and where to listen.  Gives: nothing; it returns when what was under way is answered.
+Fails: OSError where the port is taken.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+
+import uvicorn
+from starlette.types import ASGIApp
+
+GRACE = 10  # seconds for what is under way when the portal is stopped
+CONNECTIONS = 200  # at a time; more get 503
+BACKLOG = 128
+
+
+def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    stop: Event,
+    *,
+    proxies: Sequence[str] = (),
+    announce: Callable[[tuple[str, int]], None] = lambda bound: None,
+) -> None:
+    """Answer requests until `stop` is set. `proxies`: whose X-Forwarded-For and -Proto are believed."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # a path may hold a token
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE,
+        ws="none",
+    )
+    server = _Server(config)
+    with _listening(host, port) as listener:
+        announce(listener.getsockname()[:2])
+        threading.Thread(target=_end, args=(server, stop), daemon=True, name="stop").start()
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the supervisor's (postdesk/supervise.py): they set `stop`."""
+        yield
+
+
+def _end(server: uvicorn.Server, stop: Event) -> None:
+    stop.wait()
+    server.should_exit = True
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=BACKLOG) as listener:
+        yield listener
