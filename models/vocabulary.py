@@ -183,6 +183,7 @@ class MailName(StrEnum):
     AGENT_REPLY = "agent_reply"
     AGENT_NOTICE = "agent_notice"  # tells agents of a new ticket or reply
     UNKNOWN_AUTHOR = "unknown_author"
+    STAFF_TASK = "staff_task"  # tells agents of an address that gets no more mail, or of a thread that was paused
     # access (issue: superusers)
     ACCESS_PROOF = "access_proof"
     ACCESS_DESK_NOTICE = "access_desk_notice"  # tells agents that a request waits for them
@@ -303,6 +304,14 @@ class HeldState(StrEnum):
     RELEASED = "released"
     DROPPED = "dropped"
     EXPIRED = "expired"
+
+
+class StaffTask(StrEnum):
+    """What agents are told of besides tickets and access."""
+
+    DEAD_ADDRESS = "dead-address"  # hard bounces enough: suppressed (T61)
+    COMPLAINT = "complaint"  # RFC 5965: suppressed
+    PAUSED = "paused"  # the breaker of a thread (T26)
 
 
 class ColleaguePolicy(StrEnum):

@@ -7,11 +7,12 @@ Pure. Tokens are minted here, while composing, so that no secret lies in a row. 
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 
 from models.mail import Mailbox
 from models.mail_views import ArticleView, MailRows, TicketView
-from models.vocabulary import MailClass, MailName
+from models.vocabulary import MailClass, MailName, StaffTask
 from notify.access_mails import ACCESS_MAILS
 from notify.compose import OutgoingMail, Unfit
 from notify.letterhead import CataloguedMail, Letterhead
@@ -121,6 +122,25 @@ def _unknown_author(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
     return {"access_url": letterhead.access_url, "keep_days": letterhead.policy.held_unknown.days}
 
 
+def _staff_task(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
+    """Addresses and numbers only; what to do about them is a command."""
+    told, number = rows.claimed.context, rows.claimed.ticket
+    address = str(told.get("address") or "")
+    paused = told.get("what") == StaffTask.PAUSED
+    # quoted: an address may hold a backquote, and an agent will copy the line into a shell
+    command = f"postdesk ticket resume {number}" if paused else f"postdesk suppression lift {shlex.quote(address)}"
+    return {
+        "what": told.get("what"),
+        "address": address,
+        "command": command,
+        "bounces": told.get("bounces"),
+        "received": told.get("received"),
+        "sent": told.get("sent"),
+        "number": number,
+        "prefix": letterhead.policy.subject_prefix,
+    }
+
+
 CATALOGUE: Mapping[MailName, CataloguedMail] = {
     MailName.ACKNOWLEDGEMENT: CataloguedMail(kind=MailClass.RECEIPT, context=_acknowledgement),
     MailName.AGENT_REPLY: CataloguedMail(kind=MailClass.CONVERSATION, context=_agent_reply),
@@ -128,6 +148,7 @@ CATALOGUE: Mapping[MailName, CataloguedMail] = {
     MailName.UNKNOWN_AUTHOR: CataloguedMail(
         kind=MailClass.RECEIPT, context=_unknown_author, threaded=False, null_return_path=True
     ),
+    MailName.STAFF_TASK: CataloguedMail(kind=MailClass.NOTICE, context=_staff_task, threaded=False),
     **ACCESS_MAILS,
 }
 

@@ -17,14 +17,23 @@ from models.decision import (
     Unsuppress,
 )
 from models.mail import Mailbox
-from models.vocabulary import Belief, ColleaguePolicy, LedgerState, MailKind, Reason, Source, TicketStatus
+from models.vocabulary import (
+    Belief,
+    ColleaguePolicy,
+    LedgerState,
+    MailKind,
+    Reason,
+    Source,
+    StaffTask,
+    TicketStatus,
+)
 from rules.access_mail import colleague_notices
 from rules.authn import belief_of, is_believed, obstacle_to_order
 from rules.autoreply import acknowledgement, unknown_author
 from rules.case import Case, Outcome, held
 from rules.fields import read_fields
 from rules.people import Company, company_of, tongue_of
-from rules.reply import agents_notices
+from rules.reply import agents_notices, staff_notices
 from rules.requester import Requester, Standing, find_requester
 from rules.thread import Joining, Thread, find_thread
 from rules.triage import priority_of
@@ -189,14 +198,20 @@ def _add(
         proposed_cc=company.proposed,
         anchors=_anchors(case),
     )
-    storm = _storm(case, ticket)
+    storm = () if case.facts.release else _storm(case, ticket)
+    told = _told_of(case, storm)
+    if _is_flood(case) and not case.facts.release:
+        why = f"Mails from {case.author} come too fast for a person: automatic mail on ticket {ticket.number} rests."
+        would = f"add it to ticket {ticket.number}"
+        flood = held(Reason.LOOP_BROKEN, why, would, ticket=ticket.number, matched_by=thread.matched_by, also=storm)
+        return replace(flood, notices=told)
     return Decision(
         state=LedgerState.ARTICLE_ADDED,
         reason=Reason.LOOP_BROKEN if storm else reason,
         matched_by=thread.matched_by,
         ticket=ticket.number,
         actions=(*also, article, *storm, *_alive(case)),
-        notices=() if ticket.paused else _to_agents(case, ticket),
+        notices=(*(() if ticket.paused else _to_agents(case, ticket)), *told),
         trace=("automatic mail: paused on this ticket",) if ticket.paused or storm else (),
     )
 
@@ -212,16 +227,39 @@ def _storm(case: Case, ticket: TicketFact) -> tuple[PauseThread, ...]:
     """The breaker of a thread: so many mails to and fro that no person writes them (T26)."""
     sent, policy = case.facts.sent, case.policy
     received = sent.from_author_on_ticket_last_hour
-    received_too_many = received >= policy.articles_per_author_per_hour
     # each of several tickets merged into one, or named by one mail, had its own acknowledgement
     sent_too_many = sent.to_author_on_ticket_last_day >= policy.automatic_per_pair * max(1, len(case.facts.tickets))
-    if ticket.paused or not (received_too_many or sent_too_many):
+    if ticket.paused or not (_is_flood(case) or sent_too_many):
         return ()
     story = (
         f"{received} mails from {case.author} in an hour and {sent.to_author_on_ticket_last_day} automatic mails "
         "back in a day: automatic mail on this ticket rests until an agent resumes it."
     )
     return (PauseThread(ticket=ticket.number, story=story),)
+
+
+def _is_flood(case: Case) -> bool:
+    """More on one ticket in an hour than a person writes: it is held, so that the ticket stays readable."""
+    many = case.facts.sent.from_author_on_ticket_last_hour >= case.policy.articles_per_author_per_hour
+    return many and case.mail.envelope.source is not Source.ARCHIVE
+
+
+def _told_of(case: Case, storm: tuple[PauseThread, ...]) -> tuple[Notice, ...]:
+    """The agents hear that a thread was paused, with the numbers of its story."""
+    sent = case.facts.sent
+    return tuple(
+        notice
+        for pause in storm
+        for notice in staff_notices(
+            case,
+            StaffTask.PAUSED,
+            case.author,
+            cause=case.mail.spool_id,
+            ticket=pause.ticket,
+            received=sent.from_author_on_ticket_last_hour,
+            sent=sent.to_author_on_ticket_last_day,
+        )
+    )
 
 
 def _to_agents(case: Case, ticket: TicketFact | None) -> tuple[Notice, ...]:

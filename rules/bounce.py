@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from models.decision import OutboxFact, RecordReport
 from models.mail import DeliveryReport, ReportedRecipient
-from models.vocabulary import Reason, SuppressionReason
+from models.vocabulary import Reason, StaffTask, SuppressionReason
 
 # Reasons that speak of the message, of us or of a passing trouble: the address may be alive (X.2.2 is transient)
 NOT_THE_ADDRESS = (
@@ -40,7 +40,8 @@ class ReportFinding:
     reason: Reason  # DELIVERY_REPORT, COMPLAINT, or UNMATCHED_REPORT
     record: RecordReport | None = None  # None = nothing of ours is proved, so nothing is recorded
     hard_bounced_row: OutboxFact | None = None  # the mail whose address is dead: an invitation reopens its request
-    staff_task: str | None = None  # one sentence for the agents
+    staff_task: StaffTask | None = None  # what agents are told: the address gets no more mail
+    bounces: int = 0  # hard bounces of the address by now
     trace: str = ""
 
 
@@ -80,7 +81,7 @@ def _complaint(report: DeliveryReport, row: OutboxFact) -> ReportFinding:
             suppress=((row.recipient, SuppressionReason.COMPLAINT),),
             ticket=row.ticket,
         ),
-        staff_task=f"{row.recipient} reported our mail as {report.feedback_type}; no more digests are sent there.",
+        staff_task=StaffTask.COMPLAINT,
         trace="complaint: suppressed",
     )
 
@@ -100,9 +101,8 @@ def _bounce(report: DeliveryReport, row: OutboxFact, hard_bounces_to_suppress: i
             ticket=row.ticket,
         ),
         hard_bounced_row=row if hard else None,
-        staff_task=f"Mail to {row.recipient} came back {row.hard_bounces + 1} times; the address gets no more mail."
-        if enough
-        else None,
+        staff_task=StaffTask.DEAD_ADDRESS if enough else None,
+        bounces=row.hard_bounces + 1 if hard else row.hard_bounces,
         trace=f"hard bounce {row.hard_bounces + 1} of {hard_bounces_to_suppress}" if hard else "recorded, not counted",
     )
 

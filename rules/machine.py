@@ -4,13 +4,14 @@ None of these is ever answered. What a superuser's own machine sends opens a tic
 ours is noted on its ticket and changes nothing there.
 """
 
-from models.decision import Decision, NoteAutoReply
+from models.decision import Decision, NoteAutoReply, Notice
 from models.mail import DeliveryReport
 from models.vocabulary import Belief, LedgerState, MailKind, Reason
 from rules.access_mail import bounced
 from rules.authn import belief_of
-from rules.bounce import judge_report
+from rules.bounce import ReportFinding, judge_report
 from rules.case import Case, Outcome, discarded, held
+from rules.reply import staff_notices
 from rules.thread import Joining, Thread, find_thread
 
 _REPORTS = (MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT)
@@ -55,9 +56,19 @@ def report(case: Case) -> Outcome:
         reason=finding.reason,
         ticket=finding.record.ticket,
         actions=(finding.record, *follows.actions),
-        notices=follows.notices,
-        trace=tuple(line for line in (finding.trace, finding.staff_task) if line),
+        notices=(*follows.notices, *_told(case, finding)),
+        trace=(finding.trace,) if finding.trace else (),
     )
+
+
+def _told(case: Case, finding: ReportFinding) -> tuple[Notice, ...]:
+    """A second hard bounce or a complaint is told to the agents, once a day for each address."""
+    if finding.staff_task is None or finding.record is None:
+        return ()
+    address = next(address for address, _ in finding.record.suppress)
+    cause = f"{address.lower()}:{case.now.date().isoformat()}"
+    task, ticket = finding.staff_task, finding.record.ticket
+    return staff_notices(case, task, address, cause=cause, ticket=ticket, bounces=finding.bounces)
 
 
 def administrative(case: Case) -> Outcome:

@@ -4,7 +4,7 @@ An agent's answer is conversation: written by a person, marked as automatic nowh
 """
 
 from models.decision import AgentFact, Notice, TicketFact
-from models.vocabulary import MailName, ParticipantRole, TicketStatus
+from models.vocabulary import MailName, ParticipantRole, StaffTask, TicketStatus
 from rules.case import Case
 
 
@@ -63,4 +63,23 @@ def agents_notices(case: Case, ticket: TicketFact | None) -> tuple[Notice, ...]:
         )
         for agent in case.facts.notified_agents
         if agent.address.lower() != case.author and not case.policy.is_own(agent.address.lower())
+    )
+
+
+def staff_notices(
+    case: Case, what: StaffTask, address: str, *, cause: str, ticket: int | None = None, **numbers: int
+) -> tuple[Notice, ...]:
+    """Tell the agents who want to hear what only a person can mend. `cause`: one mail for each, ever."""
+    return tuple(
+        Notice(
+            mail=MailName.STAFF_TASK,
+            recipient=agent.address,
+            key=Notice.key_of(MailName.STAFF_TASK, f"{what}:{cause}", agent.address),
+            ticket=ticket,
+            language=agent.language,
+            zone=case.policy.zone,
+            context=(("what", what.value), ("address", address), *numbers.items()),
+        )
+        for agent in case.facts.notified_agents
+        if agent.address.lower() != address.lower() and not case.policy.is_own(agent.address.lower())
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from models.mail_views import ArticleView, FileView, MailRows, ParticipantView, TicketView
 from models.outbox import Claimed
-from models.vocabulary import MailboxPurpose, MailName, ParticipantRole
+from models.vocabulary import MailboxPurpose, MailName, ParticipantRole, StaffTask
 from notify.mails import Letterhead
 from rules.policy import OwnMailbox, Policy
 from rules.tokens import Keys
@@ -127,5 +127,20 @@ def unknown_author(language: str = "en") -> MailRows:
             article=None,
             participant=None,
             in_reply_to="spam-word@unknown.test",
+        )
+    )
+
+
+def staff_task(language: str = "en", what: StaffTask = StaffTask.PAUSED, *, ticket: int | None = 1042) -> MailRows:
+    numbers = {"received": 20, "sent": 3} if what is StaffTask.PAUSED else {"bounces": 2}
+    return MailRows(
+        claimed=claimed(
+            MailName.STAFF_TASK,
+            recipient="anna@nordvik.test",
+            language=language,
+            ticket=ticket,
+            article=None,
+            participant=None,
+            context={"what": what.value, "address": "lucia@ibarra.test", **numbers},
         )
     )

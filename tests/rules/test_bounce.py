@@ -4,7 +4,7 @@ import pytest
 
 from models.decision import OutboxFact
 from models.mail import DeliveryReport, ReportedRecipient
-from models.vocabulary import MailName, Reason, SuppressionReason
+from models.vocabulary import MailName, Reason, StaffTask, SuppressionReason
 from rules.bounce import ReportFinding, judge_report
 
 LUCIA = "lucia@acme.test"
@@ -139,7 +139,7 @@ def test_complaint_suppresses_and_asks_people() -> None:
     assert finding.record is not None
     assert finding.record.suppress == ((LUCIA, SuppressionReason.COMPLAINT),)
     assert finding.record.hard_bounced == ()
-    assert finding.staff_task is not None and LUCIA in finding.staff_task
+    assert finding.staff_task is StaffTask.COMPLAINT
 
 
 def test_return_path_wins_over_message_id() -> None:

@@ -446,9 +446,38 @@ def test_the_breaker_pauses_a_thread_once() -> None:
     decision = decided(mail(to=(TOKEN,)), sent=storm)
     assert decision.reason is Reason.LOOP_BROKEN
     assert any(isinstance(action, PauseThread) for action in decision.actions)
-    assert any(isinstance(action, AddArticle) for action in decision.actions), "the mail is kept all the same"
+    assert decision.state is HELD, "the mail is kept all the same"
+    assert told(decision, MailName.STAFF_TASK) == ["anna@nordvik.test", "bo@nordvik.test"]
     again = decided(mail(to=(TOKEN,)), sent=storm, tickets=(ticket(paused=True),))
+    assert (again.state, again.reason, again.notices) == (HELD, Reason.LOOP_BROKEN, ())
     assert not any(isinstance(action, PauseThread) for action in again.actions)
+    released = decided(mail(to=(TOKEN,)), sent=storm, tickets=(ticket(paused=True),), release=Release(by="anna@x.test"))
+    assert any(isinstance(action, AddArticle) for action in released.actions)
+
+
+def test_a_thread_that_was_answered_too_often_is_paused_and_its_mail_added() -> None:
+    often = SentCounts(to_author_on_ticket_last_day=POLICY.automatic_per_pair)
+    decision = decided(mail(to=(TOKEN,)), sent=often)
+    assert (decision.state, decision.reason) == (ADDED, Reason.LOOP_BROKEN)
+    assert len(told(decision, MailName.STAFF_TASK)) == 2
+
+
+@pytest.mark.parametrize("report", [FAILED, DeliveryReport(feedback_type="abuse")])
+def test_T61_agents_are_told_of_an_address_that_gets_no_more_mail(report: DeliveryReport) -> None:
+    bounced = mail(None, kind=MailKind.BOUNCE, report=report, to=(VERP,), reverse_path="", belief=U)
+    decision = decided(bounced, outbox=(outbox(hard_bounces=1),))
+    tasks = [notice for notice in decision.notices if notice.mail is MailName.STAFF_TASK]
+    assert [notice.recipient for notice in tasks] == ["anna@nordvik.test", "bo@nordvik.test"]
+    assert dict(tasks[0].context)["address"] == "su@acme.test"
+    first = decided(bounced, outbox=(outbox(),))
+    assert bool(first.notices) == (report is not FAILED), "one hard bounce is nobody's business yet"
+
+
+def test_T61_a_storm_of_bounces_tells_each_agent_once_a_day() -> None:
+    bounced = mail(None, kind=MailKind.BOUNCE, report=FAILED, to=(VERP,), reverse_path="", belief=U)
+    again = replace(bounced, spool_id="01J00000000000000000000002")
+    one, two = (decided(one, outbox=(outbox(hard_bounces=n),)) for one, n in ((bounced, 1), (again, 2)))
+    assert [n.key for n in one.notices] == [n.key for n in two.notices]
 
 
 def test_an_agents_answer_by_mail_reaches_the_others() -> None:

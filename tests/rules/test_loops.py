@@ -20,6 +20,7 @@ from models.decision import (
     Decision,
     DomainFact,
     Facts,
+    Hold,
     NoteAutoReply,
     Notice,
     OpenTicket,
@@ -38,6 +39,7 @@ from models.vocabulary import (
     MailKind,
     MailName,
     ParticipantRole,
+    Reason,
     Source,
     TicketStatus,
 )
@@ -363,7 +365,8 @@ def test_a_storm_on_one_ticket_pauses_it() -> None:
     (ticket,) = desk.tickets.values()
     assert ticket.paused
     assert sum(any(isinstance(a, PauseThread) for a in decision.actions) for decision in desk.decisions) == 1
-    assert sum(any(isinstance(a, AddArticle | NoteAutoReply) for a in d.actions) for d in desk.decisions) == 40
+    assert sum(any(isinstance(a, AddArticle | NoteAutoReply | Hold) for a in d.actions) for d in desk.decisions) == 40
+    assert [d.reason for d in desk.decisions].count(Reason.LOOP_BROKEN) == 21, "what comes too fast is held"
 
 
 def test_a_person_gets_an_acknowledgement_for_each_ticket() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.mail_views import MailRows
-from models.vocabulary import MailName
+from models.vocabulary import MailName, StaffTask
 from notify.compose import Composed, OutgoingMail, compose
 from notify.mails import CATALOGUE, outgoing
 from notify.render import LANGUAGES, Renderer
@@ -27,6 +27,9 @@ VARIANTS: dict[str, Callable[[str], MailRows]] = {
     "agent_notice.unproved": lambda language: rows.agent_notice(language, marked=True),
     "agent_notice.reply": lambda language: rows.agent_notice(language, new=False),
     "unknown_author": rows.unknown_author,
+    "staff_task.dead-address": lambda language: rows.staff_task(language, StaffTask.DEAD_ADDRESS),
+    "staff_task.complaint": lambda language: rows.staff_task(language, StaffTask.COMPLAINT, ticket=None),
+    "staff_task.paused": lambda language: rows.staff_task(language, StaffTask.PAUSED),
     "unknown_author.without-page": rows.unknown_author,
 }
 
