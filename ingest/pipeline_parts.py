@@ -1,0 +1,30 @@
+"""What the stages of the pipeline work with. Made by postdesk/wiring.py, one for each worker process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from ingest.spool import Spool
+from models.blobs import BlobStore
+from models.mail import AuthEvidence, Mailbox, SpooledMail
+from rules.policy import Policy
+from rules.tokens import Keys
+
+Authenticate = Callable[[SpooledMail, Mailbox], AuthEvidence]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """What the stages need; made by postdesk/wiring.py."""
+
+    spool: Spool
+    engine: sa.Engine
+    blobs: BlobStore
+    policy: Policy
+    keys: Keys
+    now: Callable[[], datetime]  # the desk's clock
+    authenticate: Authenticate | None  # None = authentication is off
+    cpu_seconds: float
+    wall_seconds: float
