@@ -207,10 +207,10 @@ def invite_first(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
 def accept(facts: AccessFacts, now: datetime) -> Ruling:
     """The invited person accepts, by a POST with the code or from the asking browser (rules/links.py saw to that)."""
     asked = facts.request
-    seat = facts.seat(asked.seat) if asked else None
-    if asked is None or seat is None:
+    if asked is None:
         return Ruling(answer=Answer.NOT_FOUND)
-    if asked.state is not AccessState.INVITED or seat.state is not SeatState.RESERVED:
+    seat = facts.seat(asked.seat)
+    if asked.state is not AccessState.INVITED or seat is None or seat.state is not SeatState.RESERVED:
         return Ruling(answer=Answer.ALREADY)
     accepted = _move(asked, AccessState.ACCEPTED)
     if seat.stands_in_for is None:
@@ -274,9 +274,10 @@ def warn(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
 
 
 def lend(facts: AccessFacts, asked: Asked, seat: SeatFact, policy: Policy, now: datetime) -> Ruling:
-    """A superuser, or an agent for him, lends a seat: a replacement that is approved already; the stand-in is invited.
+    """A superuser, or an agent for him, lends a seat: a replacement that is APPROVED already; the stand-in is invited.
 
-    `asked.address` is the stand-in's. HAS_SEAT, DATES, NOBODY_TO_REPLACE change nothing.
+    `asked.address` is the stand-in's, as the facts were gathered with it. HAS_SEAT, DATES, NOBODY_TO_REPLACE change
+    nothing.
     """
     if seats.seat_of(facts, facts.applicant, SeatState.ACTIVE, SeatState.RESTING):
         return Ruling(answer=Answer.HAS_SEAT)

@@ -1,8 +1,7 @@
-"""models/access.py: what a ruling leaves in the rows, whoever else is at work. Rules and rows together, both databases."""
+"""models/access.py: what a ruling leaves in the rows, whoever else is at work. Rules and rows, on both databases."""
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from models.one_use import ONE_USE_LINK
 from models.outbox import OUTBOX
 from models.staff import add_agent
 from models.ticket import PARTICIPANT, TICKET
-from models.vocabulary import AccessKind, AccessState, Answer, Belief, MailName, ParticipantRole, SeatState
+from models.vocabulary import AccessKind, AccessState, Answer, Belief, ParticipantRole, SeatState
 from rules import access, seats
 from tests.builders import POLICY
 from tests.models.made import NOW, a_mail, opening
@@ -90,9 +89,10 @@ def accept(engine: sa.Engine, request: int, now: datetime = NOW) -> Answer:
     return act(engine, lambda facts: access.accept(facts, now), now, via="form", request=request)[0]
 
 
-def value(engine: sa.Engine, column: sa.ColumnElement[Any], *where: sa.ColumnElement[bool]) -> Any:
+def value(engine: sa.Engine, column: Any, *where: sa.ColumnElement[bool]) -> Any:
     with engine.connect() as connection:
-        return connection.execute(sa.select(column).where(*where)).scalars().all()
+        ordered = sa.select(column).where(*where).order_by(next(iter(column.table.primary_key)))
+        return connection.execute(ordered).scalars().all()
 
 
 def state(engine: sa.Engine, request: int) -> AccessState:
@@ -165,3 +165,247 @@ def test_two_approvals_at_once_never_share_the_last_seat(database_url: str) -> N
     assert [mail for mail, _ in mails(engine)].count("access_seats_taken") == 4
     for each in (engine, *engines):
         each.dispose()
+
+
+def test_the_seat_is_kept_by_the_database_itself(database: sa.Engine, acme: int) -> None:
+    """The number of seats is no promise of the code: a second seat in a slot is refused by the index."""
+    with pytest.raises(sa.exc.IntegrityError), transaction(database) as session:
+        other = add_contact(session, "x@acme.test", NOW, customer=acme)
+        row = {"customer": acme, "contact": other.id, "state": SeatState.ACTIVE, "slot": 1, "starts": NOW}
+        session.connection().execute(sa.insert(SEAT), row)
+    with pytest.raises(sa.exc.IntegrityError), transaction(database) as session:
+        other = add_contact(session, "x@acme.test", NOW, customer=acme)
+        row = {"customer": acme, "contact": other.id, "state": SeatState.ACTIVE, "slot": None, "starts": NOW}
+        session.connection().execute(sa.insert(SEAT), row)
+
+
+def test_the_third_is_refused_and_told_who_holds_the_seats(database: sa.Engine, acme: int) -> None:
+    first, third = waiting(database, asks("maria")), ask(database, asks("tomas"))
+    assert approve(database, first) is Answer.APPROVED
+    answer, _ = act(database, lambda f: access.prove(f, POLICY, NOW), request=third)
+    assert answer is Answer.SEATS_TAKEN, "nothing is left to decide, so nobody is asked"
+    assert mails(database)[-1] == ("access_seats_taken", "tomas@acme.test")
+    assert state(database, third) is AccessState.REFUSED
+
+
+def test_a_stranger_is_not_told_who_holds_the_seats(database: sa.Engine, acme: int) -> None:
+    """T28: an agent may take somebody of another domain for a customer's; holders are named to its own people only."""
+    assert approve(database, waiting(database, asks("maria"))) is Answer.APPROVED
+    stranger = waiting(database, asks("eve", address="eve@evil.test"))
+    answer, _ = act(database, lambda f: access.approve(f, POLICY, NOW), request=stranger, customer=acme)
+    assert answer is Answer.SEATS_TAKEN
+    assert mails(database)[-1] == ("access_refused", "eve@evil.test")
+
+
+def test_known_and_unknown_companies_take_the_same_way(database: sa.Engine, acme: int) -> None:
+    """T28, T52: before the proof nothing is looked up, so rows and mails are the same."""
+    ask(database, asks("maria"))
+    ask(database, asks("eve", address="eve@evil.test"))
+    assert mails(database) == [("access_proof", "maria@acme.test"), ("access_proof", "eve@evil.test")]
+    assert value(database, ACCESS_REQUEST.c.customer) == [None, None]
+
+
+def test_an_address_is_written_to_three_times_an_hour(database: sa.Engine, acme: int) -> None:
+    def once(at: datetime) -> Answer:
+        with transaction(database, snapshot=True) as session:
+            ruling = access.request(asks(), count_requests(session, "maria@acme.test", at), POLICY, at)
+            perform(session, ruling.actions, ruling.notices, at, who="maria@acme.test", via="form")
+        return ruling.answer
+
+    answers = [once(NOW + timedelta(minutes=n)) for n in range(5)]
+    assert answers == [Answer.ASKED] * 3 + [Answer.QUIET] * 2
+    assert len(mails(database)) == 3
+    assert once(NOW + timedelta(hours=1, minutes=1)) is Answer.ASKED
+    assert value(database, ONE_USE_LINK.c.id, ONE_USE_LINK.c.ended_at.is_(None)) != []
+
+
+def test_by_itself_where_the_customer_allows_it(database: sa.Engine, acme: int) -> None:
+    with transaction(database) as session:
+        session.connection().execute(sa.update(CUSTOMER).values(approves_access=True))
+    mine, stranger = ask(database, asks("maria")), ask(database, asks("eve", address="eve@evil.test"))
+    assert act(database, lambda f: access.prove(f, POLICY, NOW), request=mine)[0] is Answer.APPROVED
+    assert act(database, lambda f: access.prove(f, POLICY, NOW), request=stranger)[0] is Answer.WAITS
+    assert ("access_desk_notice", ANA) in mails(database) and state(database, mine) is AccessState.APPROVED
+
+
+STARTS, ENDS = date(2026, 12, 1), date(2026, 12, 15)
+AT_START = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)  # midnight in Madrid
+AT_END = datetime(2026, 12, 15, 23, 0, tzinfo=UTC)
+
+
+def a_loan(engine: sa.Engine) -> tuple[int, int]:
+    """Maria stands in for Lucía, 1 to 15 December, accepted: (request, seat)."""
+    asked = asks("maria", kind=AccessKind.IN_PLACE_OF, in_place_of="Lucía Ibarra", starts_on=STARTS, ends_on=ENDS)
+    request = waiting(engine, asked)
+    assert approve(engine, request) is Answer.APPROVED
+    invite(engine, request)
+    assert accept(engine, request) is Answer.DONE
+    (seat,) = value(engine, ACCESS_REQUEST.c.seat)
+    return request, seat
+
+
+def states(engine: sa.Engine) -> list[SeatState]:
+    return value(engine, SEAT.c.state, SEAT.c.id > 0)
+
+
+def test_a_replacement_starts_and_returns_at_midnight_in_madrid(database: sa.Engine, acme: int) -> None:
+    _, seat = a_loan(database)
+    assert states(database) == [SeatState.ACTIVE, SeatState.PLANNED]
+    assert value(database, SEAT.c.starts, SEAT.c.id == seat)[0].replace(tzinfo=UTC) == AT_START
+    for before, after, rule in (
+        (AT_START, [SeatState.RESTING, SeatState.ACTIVE], seats.start),
+        (AT_END, [SeatState.ACTIVE, SeatState.ENDED], seats.give_back),
+    ):
+        early = before - timedelta(seconds=1)
+        assert (
+            act(database, lambda f, at=early, rule=rule: rule(f, f.seat(seat), at), early, seat=seat)[0]
+            is Answer.ALREADY
+        )
+        assert (
+            act(database, lambda f, at=before, rule=rule: rule(f, f.seat(seat), at), before, seat=seat)[0]
+            is Answer.DONE
+        )
+        assert states(database) == after
+        assert sorted(active(database)) == [1], "one slot, whoever holds it"
+
+
+def test_open_tickets_pass_to_the_stand_in_and_back(database: sa.Engine, acme: int) -> None:
+    from models.customer import CONTACT_ADDRESS
+    from models.record import record
+
+    (lucia,) = value(database, CONTACT_ADDRESS.c.contact, CONTACT_ADDRESS.c.address == "lucia@acme.test")
+    mail = a_mail("t1", author="lucia@acme.test")
+    with transaction(database, snapshot=True) as session:
+        record(session, mail, opening(mail, customer=acme, contact=lucia), NOW)
+    _, seat = a_loan(database)
+    (maria,) = value(database, CONTACT_ADDRESS.c.contact, CONTACT_ADDRESS.c.address == "maria@acme.test")
+    act(database, lambda f: seats.start(f, f.seat(seat), AT_START), AT_START, seat=seat)
+    assert value(database, TICKET.c.contact) == [maria]
+    roles = dict(zip(value(database, PARTICIPANT.c.address), value(database, PARTICIPANT.c.role), strict=True))
+    assert roles["maria@acme.test"] is ParticipantRole.STAND_IN
+    assert roles["lucia@acme.test"] is ParticipantRole.REQUESTER, "the absent person keeps reading"
+    act(database, lambda f: seats.take_back(f, lucia, AT_START), AT_START, seat=seat)
+    assert value(database, TICKET.c.contact) == [lucia]
+    left = value(database, PARTICIPANT.c.generation, PARTICIPANT.c.role == ParticipantRole.LEFT)
+    assert left == [2], "the stand-in takes part no more, and the reply address is void"
+
+
+def test_the_form_again_takes_the_seat_back(database: sa.Engine, acme: int) -> None:
+    """The seed: the regular superuser returns and fills in the same form again."""
+    _, seat = a_loan(database)
+    act(database, lambda f: seats.start(f, f.seat(seat), AT_START), AT_START, seat=seat)
+    back = ask(database, asks("lucia", kind=AccessKind.IN_PLACE_OF, in_place_of="maria@acme.test"), AT_START)
+    assert act(database, lambda f: access.prove(f, POLICY, AT_START), AT_START, request=back)[0] is Answer.DONE
+    assert states(database) == [SeatState.ACTIVE, SeatState.ENDED] and state(database, back) is AccessState.ACCEPTED
+
+
+def test_two_stand_ins_for_one_seat_at_once(database_url: str) -> None:
+    from models.db import make_engine
+
+    engine = make_engine(database_url)
+    with transaction(engine) as session:
+        made = add_customer(session, "Acme", NOW, zone="Europe/Madrid").id or 0
+        add_domain(session, made, "acme.test")
+        lucia = add_contact(session, "lucia@acme.test", NOW, customer=made, name="Lucía Ibarra")
+        give_seat(session, lucia.id or 0, made, NOW)
+    asked = [
+        asks(f"p{n}", kind=AccessKind.IN_PLACE_OF, in_place_of="lucia@acme.test", starts_on=STARTS, ends_on=ENDS)
+        for n in range(4)
+    ]
+    requests = [waiting(engine, one) for one in asked]
+    barrier = threading.Barrier(len(requests))
+    answers: list[Answer] = []
+
+    def decide(request: int) -> None:
+        mine = make_engine(database_url)
+        barrier.wait()
+        answers.append(approve(mine, request))
+        mine.dispose()
+
+    threads = [threading.Thread(target=decide, args=(request,)) for request in requests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == sorted([Answer.APPROVED, *[Answer.DATES] * 3])
+    engine.dispose()
+
+
+def test_a_refusal_gives_the_reserved_seat_free(database: sa.Engine, acme: int) -> None:
+    request = waiting(database, asks())
+    approve(database, request)
+    invite(database, request)
+    answer, _ = act(database, lambda f: access.refuse(f, "  ", NOW), request=request)
+    assert answer is Answer.REASON_MISSING
+    answer, _ = act(database, lambda f: access.refuse(f, "No  contract", NOW), request=request)
+    assert answer is Answer.DONE and state(database, request) is AccessState.REFUSED
+    assert value(database, ACCESS_REQUEST.c.reason) == ["No contract"]
+    assert states(database) == [SeatState.ACTIVE, SeatState.ENDED]
+    assert value(database, ONE_USE_LINK.c.ended_at, ONE_USE_LINK.c.request == request)[-1] is not None
+    assert accept(database, request) is Answer.ALREADY
+
+
+def test_a_bounced_invitation_reopens_the_request(database: sa.Engine, acme: int) -> None:
+    request = waiting(database, asks())
+    approve(database, request)
+    invite(database, request)
+    assert act(database, lambda f: access.reopen(f, POLICY, NOW), request=request)[0] is Answer.WAITS
+    assert state(database, request) is AccessState.WAITING and mails(database)[-1] == ("invitation_bounced", ANA)
+    assert approve(database, request) is Answer.APPROVED, "the reserved seat was free again"
+
+
+def test_who_lost_the_invitation_asks_again_and_gets_a_new_link(database: sa.Engine, acme: int) -> None:
+    request = waiting(database, asks())
+    approve(database, request)
+    invite(database, request)
+    again = waiting(database, asks(), NOW + timedelta(hours=2))
+    assert state(database, again) is AccessState.EXPIRED and state(database, request) is AccessState.INVITED
+    assert [mail for mail, _ in mails(database)].count("invitation") == 2
+    links = value(database, ONE_USE_LINK.c.ended_at, ONE_USE_LINK.c.purpose == "invitation")
+    assert len(links) == 2 and links[0] is not None and links[1] is None, "a newer link ends the older one"
+
+
+def test_lending_is_a_replacement_that_is_approved(database: sa.Engine, acme: int) -> None:
+    asked = asks("maria", starts_on=STARTS, ends_on=ENDS)
+    (seat,) = value(database, SEAT.c.id)
+
+    def lend(facts: AccessFacts) -> Ruling:
+        return access.lend(facts, asked, next(s for s in facts.seats if s.id == seat), POLICY, NOW)
+
+    answer, made = act(database, lend, seat=seat, asked=asked)
+    assert answer is Answer.APPROVED and made is not None and state(database, made) is AccessState.APPROVED
+    assert mails(database) == [], "the job sends the invitation"
+
+
+def test_lowering_the_number_removes_nobody_and_flags(database: sa.Engine, acme: int) -> None:
+    request = waiting(database, asks())
+    approve(database, request)
+    invite(database, request)
+    accept(database, request)
+    with transaction(database) as session:
+        session.connection().execute(sa.update(CUSTOMER).values(seats=1))
+    assert act(database, seats.settle_flags, customer=acme)[0] is Answer.DONE
+    assert value(database, SEAT.c.flag) == [None, "over-number"] and len(active(database)) == 2
+    assert mails(database)[-2:] == [("seat_flagged", "lucia@acme.test"), ("seat_flagged", ANA)]
+    with transaction(database) as session:
+        session.connection().execute(sa.update(CUSTOMER).values(seats=2))
+    act(database, seats.settle_flags, customer=acme)
+    assert value(database, SEAT.c.flag) == [None, None]
+
+
+def test_outside_a_snapshot_nothing_is_performed(database: sa.Engine, acme: int) -> None:
+    if database.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time: every transaction is a snapshot")
+    with pytest.raises(PostdeskError), transaction(database) as session:
+        perform(session, (), (), NOW, who="x", via="command")
+
+
+def test_believed_mail_needs_no_link(database: sa.Engine, acme: int) -> None:
+    asked = asks()
+    with transaction(database, snapshot=True) as session:
+        facts = gather_access(session, NOW, asked=asked)
+        ruling = access.request(asked, facts, POLICY, NOW, belief=Belief.BELIEVED)
+        made = perform(session, ruling.actions, ruling.notices, NOW, who=asked.address, via="mail:1")
+    assert ruling.answer is Answer.WAITS and state(database, made or 0) is AccessState.WAITING
+    assert mails(database) == [("access_desk_notice", ANA)]
+    assert value(database, OUTBOX.c.context) == [{"request": made}], "the notice is about the request that was made"
