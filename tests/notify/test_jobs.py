@@ -88,7 +88,8 @@ def test_held_mails_expire(database: sa.Engine) -> None:
         kept = (
             connection.execute(sa.select(HELD.c.id).where(HELD.c.state == "held").order_by(HELD.c.id)).scalars().all()
         )
-        ledger = dict(connection.execute(sa.select(LEDGER.c.id, LEDGER.c.state)).tuples().all())
+        rows = connection.execute(sa.select(LEDGER.c.id, LEDGER.c.state))
+        ledger = {row.id: row.state for row in rows}
     assert kept == ["later", "never"]
     assert (ledger["due0000"], ledger["later"]) == ("discarded", "held")
 
