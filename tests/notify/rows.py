@@ -1,11 +1,22 @@
 """The rows behind one fixed ticket, for tests of what a mail says."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
+from models.access_views import AccessRows, LinkView, RequestView, SeatView
 from models.mail_views import ArticleView, FileView, MailRows, ParticipantView, TicketView
 from models.outbox import Claimed
-from models.vocabulary import MailboxPurpose, MailName, ParticipantRole, StaffTask
+from models.vocabulary import (
+    AccessKind,
+    AccessState,
+    Belief,
+    LinkPurpose,
+    MailboxPurpose,
+    MailName,
+    ParticipantRole,
+    SeatState,
+    StaffTask,
+)
 from notify.mails import Letterhead
 from rules.policy import OwnMailbox, Policy
 from rules.tokens import Keys
@@ -13,7 +24,10 @@ from rules.tokens import Keys
 NOW = datetime(2026, 11, 24, 9, 12, tzinfo=UTC)
 LETTERHEAD = Letterhead(
     policy=Policy(
-        mailboxes=(OwnMailbox(address="support@nordvik.test", purpose=MailboxPurpose.SUPPORT),),
+        mailboxes=(
+            OwnMailbox(address="support@nordvik.test", purpose=MailboxPurpose.SUPPORT),
+            OwnMailbox(address="access@nordvik.test", purpose=MailboxPurpose.ACCESS),
+        ),
         return_path="bounce@nordvik.test",
         desk_domain="desk.nordvik.test",
         vendor_name="Nordvik Support",
@@ -21,6 +35,7 @@ LETTERHEAD = Letterhead(
     ),
     keys=Keys(current="a", secrets={"a": bytes(range(32))}),
     access_url="https://desk.nordvik.test/request-access",
+    portal_url="https://desk.nordvik.test",
 )
 TICKET = TicketView(
     number=1042,
@@ -144,3 +159,94 @@ def staff_task(language: str = "en", what: StaffTask = StaffTask.PAUSED, *, tick
             context={"what": what.value, "address": "lucia@ibarra.test", **numbers},
         )
     )
+
+
+# --- access ---------------------------------------------------------------------------------------------------------
+
+LUCIA = SeatView(
+    id=1,
+    customer=1,
+    customer_name="Talleres Ibarra S.A.",
+    contact=1,
+    name="Lucía Ibarra",
+    address="lucia@ibarra.test",
+    state=SeatState.ACTIVE,
+    slot=1,
+    starts=NOW,
+    until=None,
+    starts_on=None,
+    ends_on=None,
+    stands_in_for=None,
+    regular=None,
+    flag=None,
+)
+JON = replace(LUCIA, id=2, contact=2, name="", address="jon@ibarra.test", slot=2)
+MARIA = replace(
+    LUCIA,
+    id=3,
+    contact=3,
+    name="María Sanz",
+    address="maria@ibarra.test",
+    starts_on=date(2026, 12, 1),
+    ends_on=date(2026, 12, 15),
+    stands_in_for=1,
+    regular="Lucía Ibarra",
+)
+REQUEST = RequestView(
+    id=17,
+    state=AccessState.WAITING,
+    kind=AccessKind.IN_PLACE_OF,
+    name="María Sanz",
+    address="maria@ibarra.test",
+    company="Talleres Ibarra, https://evil.test",
+    phone="+34 600 000 000",
+    language="es",
+    in_place_of="Lucía Ibarra",
+    starts_on=MARIA.starts_on,
+    ends_on=MARIA.ends_on,
+    customer=1,
+    customer_name="Talleres Ibarra S.A.",
+    seat=3,
+    belief=Belief.UNPROVED,
+    evidence=(),
+    via="form",
+    created=NOW,
+    due=NOW + timedelta(hours=24),
+    proved_at=NOW,
+    decided_at=None,
+    decided_by=None,
+    reason=None,
+    agreed_by=None,
+    invited_at=None,
+    accepted_at=None,
+)
+NEW_ONE = replace(REQUEST, kind=AccessKind.NEW, in_place_of="", starts_on=None, ends_on=None)
+COMPANY = AccessRows(
+    request=REQUEST,
+    seat=MARIA,
+    customer="Talleres Ibarra S.A.",
+    seats=2,
+    holders=(LUCIA, JON),
+    manager="sales@nordvik.test",
+)
+SEED = "5eed" * 16
+
+
+def access(mail: MailName, language: str, rows: AccessRows = COMPANY, *, to: str = "", **context: str) -> MailRows:
+    """A mail about access, to María unless said otherwise."""
+    row = claimed(
+        mail,
+        recipient=to or "maria@ibarra.test",
+        language=language,
+        ticket=None,
+        article=None,
+        participant=None,
+        context=context,
+        in_reply_to="a1@ibarra.test" if mail in (MailName.COMMAND_ANSWER, MailName.COLLEAGUE_HELD) else None,
+    )
+    return MailRows(claimed=row, access=rows)
+
+
+def linked(mail: MailName, purpose: LinkPurpose, language: str, rows: AccessRows = COMPANY) -> MailRows:
+    link = LinkView(id=5, purpose=purpose, seed=SEED, expires=NOW + timedelta(hours=72), is_open=True)
+    return access(mail, language, replace(rows, link=link))

@@ -10,13 +10,60 @@ from pathlib import Path
 
 import pytest
 
+from models.access_views import AccessRows, HeldView
 from models.mail_views import MailRows
-from models.vocabulary import MailName, StaffTask
+from models.vocabulary import Answer, Belief, Command, LinkPurpose, MailName, SeatChange, StaffTask
 from notify.compose import Composed, OutgoingMail, compose
 from notify.mails import CATALOGUE, outgoing
 from notify.render import LANGUAGES, Renderer
 from tests.notify import rows
 
+
+def access_variants() -> dict[str, Callable[[str], MailRows]]:
+    """Every mail about access, and each thing that it can tell."""
+    new = replace(rows.COMPANY, request=rows.NEW_ONE, seat=replace(rows.MARIA, regular=None))
+    unknown = AccessRows(request=replace(rows.NEW_ONE, belief=Belief.BELIEVED, customer=None, customer_name=None))
+    made: dict[str, Callable[[str], MailRows]] = {
+        "access_proof": lambda lang: rows.linked(MailName.ACCESS_PROOF, LinkPurpose.PROOF, lang),
+        "access_desk_notice": lambda lang: rows.access(MailName.ACCESS_DESK_NOTICE, lang, to="anna@nordvik.test"),
+        "access_desk_notice.unknown": lambda lang: rows.access(MailName.ACCESS_DESK_NOTICE, lang, unknown),
+        "access_agree": lambda lang: rows.access(MailName.ACCESS_AGREE, lang, to="lucia@ibarra.test"),
+        "access_late": lambda lang: rows.access(MailName.ACCESS_LATE, lang, to="anna@nordvik.test"),
+        "access_seats_taken": lambda lang: rows.access(MailName.ACCESS_SEATS_TAKEN, lang, new),
+        "invitation": lambda lang: rows.linked(MailName.INVITATION, LinkPurpose.INVITATION, lang, new),
+        "invitation.stand-in": lambda lang: rows.linked(MailName.INVITATION, LinkPurpose.INVITATION, lang),
+        "invitation_bounced": lambda lang: rows.access(MailName.INVITATION_BOUNCED, lang, to="sales@nordvik.test"),
+        "seat_returns_soon": lambda lang: rows.access(MailName.SEAT_RETURNS_SOON, lang),
+        "sign_in": lambda lang: rows.linked(MailName.SIGN_IN, LinkPurpose.SIGN_IN, lang),
+        "colleague_held": lambda lang: rows.access(MailName.COLLEAGUE_HELD, lang, AccessRows()),
+        "colleague_ask": lambda lang: rows.access(
+            MailName.COLLEAGUE_ASK,
+            lang,
+            AccessRows(held=HeldView(author="jon@ibarra.test", subject="No imprime", text="Hola:\n\nNo imprime nada.")),
+        ),
+    }
+    for reason in ("has-seat", "seats-taken", "Sin contrato."):
+        request = replace(rows.NEW_ONE, reason=reason)
+        name = f"access_refused.{reason.rstrip('.').replace(' ', '-').lower()}"
+        made[name] = lambda lang, r=request: rows.access(MailName.ACCESS_REFUSED, lang, AccessRows(request=r))  # type: ignore[misc]
+    for change in SeatChange:
+        made[f"seat_changed.{change}"] = lambda lang, c=change: rows.access(MailName.SEAT_CHANGED, lang, change=c)  # type: ignore[misc]
+    for flag in ("bounces", "over-number"):
+        flagged = replace(rows.COMPANY, seat=replace(rows.LUCIA, flag=flag))
+        made[f"seat_flagged.{flag}"] = lambda lang, f=flagged: rows.access(MailName.SEAT_FLAGGED, lang, f)  # type: ignore[misc]
+    for answer, command in ANSWERS:
+        made[f"command_answer.{answer}{f'.{command}' if command else ''}"] = lambda lang, a=answer, c=command: (
+            rows.access(  # type: ignore[misc]
+                MailName.COMMAND_ANSWER, lang, answer=a, command=c or "", works=",".join(Command)
+            )
+        )
+    return made
+
+
+ANSWERS: tuple[tuple[Answer, Command | None], ...] = (
+    *((Answer.DONE, command) for command in Command),
+    *((answer, None) for answer in Answer if answer not in (Answer.DONE, Answer.ASKED, Answer.QUIET)),
+)
 HERE = Path(__file__).parent
 RENDERER = Renderer()
 VARIANTS: dict[str, Callable[[str], MailRows]] = {
@@ -31,6 +78,7 @@ VARIANTS: dict[str, Callable[[str], MailRows]] = {
     "staff_task.complaint": lambda language: rows.staff_task(language, StaffTask.COMPLAINT, ticket=None),
     "staff_task.paused": lambda language: rows.staff_task(language, StaffTask.PAUSED),
     "unknown_author.without-page": rows.unknown_author,
+    **access_variants(),
 }
 
 
