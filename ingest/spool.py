@@ -19,6 +19,7 @@ under one id, and the ledger records an id once. Any number of processes may wri
 a process, `claim` and `wait_for_new` belong to one thread for each Spool object.
 """
 
+import errno
 import os
 import re
 import time
@@ -29,7 +30,7 @@ from pathlib import Path
 from ingest.shunt import Shunt, Shunted
 from ingest.spool_name import SpoolName, named
 from ingest.spool_write import Parcel, SpoolIn
-from ingest.spoolfile import Reading, read_file
+from ingest.spoolfile import Damage, Reading, read_file
 from models.mail import SpooledMail
 
 MAX_ATTEMPTS = 3  # a mail that failed so often is shunted
@@ -231,6 +232,11 @@ class Spool(SpoolIn):
             reading = read_file(path, name.id, name.attempts)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            # A bad sector under one file must not end every worker that comes to it.
+            reading = Reading(mails=(), damage=(Damage(offset=0, end=0, why=f"unreadable: {error.strerror}"),))
         if not reading.damage:
             return ClaimedFile(path=path, name=name, mails=reading.mails)
         self._shunt_damage(path, name, reading)

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
@@ -43,6 +44,14 @@ def new_id() -> str:
         count = _id_state[1]
     number = (now << 80) | ((count & 0xFFFF) << 64) | int.from_bytes(os.urandom(8), "big")
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in _SHIFTS)
+
+
+def time_of(mail_id: str) -> datetime:
+    """When an id was made."""
+    ms = 0
+    for letter in mail_id[:10]:
+        ms = ms * 32 + _ALPHABET.index(letter)
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 _id_lock = threading.Lock()

@@ -37,6 +37,7 @@ class Damage:
     offset: int
     end: int
     why: str
+    mail: SpooledMail | None = None  # what its header says, where that is whole and the octets behind it are not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +105,14 @@ def _records(fd: int, end: int, file_id: str, path: Path, attempts: int) -> Iter
         mail = _decode(line, file_id, path, at, attempts)
         if mail is None or mail.offset + mail.size > end:
             beyond = _next_record(fd, at + 1, end, file_id)
-            yield Damage(offset=at, end=beyond, why="header" if mail is None else "truncated")
+            yield Damage(offset=at, end=beyond, why="header" if mail is None else "truncated", mail=mail)
             at = beyond
             continue
         at = mail.offset + mail.size
         if _sha256(fd, mail.offset, mail.size) == mail.sha256:
             yield mail
         else:
-            yield Damage(offset=mail.offset - len(line), end=at, why="checksum")
+            yield Damage(offset=mail.offset - len(line), end=at, why="checksum", mail=mail)
 
 
 def _header_line(fd: int, at: int) -> bytes:
