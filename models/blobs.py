@@ -5,6 +5,7 @@ where the store does; nothing of a failed `put` is visible, and after a failed `
 Write first, then `sync()`, then commit the row that names the blob: an orphan is harmless, a missing blob is not.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from models.errors import PostdeskError
@@ -25,6 +27,14 @@ CHUNK = 256 << 10  # octets read at a time
 PIECE = 5 << 20  # octets of one upload in pieces; S3 wants no less
 LOCAL_PIECE = 1 << 20  # the same for a folder
 SYNC_THREADS = 8  # fsyncs that run at once share a journal commit: 0.2 ms a blob instead of 1.8 (ext4)
+
+
+_NOT_THE_BLOBS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+
+
+def is_store_away(error: BaseException) -> bool:
+    """Is it the store's trouble (unreachable, full, read-only, broken) and no blob's? The same may succeed later."""
+    return isinstance(error, BaseError) or (isinstance(error, OSError) and error.errno in _NOT_THE_BLOBS)
 
 
 def open_blobs(url: str) -> "BlobStore":

@@ -27,6 +27,16 @@ BUSY_TIMEOUT = 10.0  # seconds that SQLite waits for another writer before it gi
 POOL_SIZE = 5  # connections a process keeps; each role works on one or two
 _MIGRATION_LOCK = 0x506F7374  # key of the advisory lock that lets one process migrate ("Post")
 
+# A SQLite file that cannot be written or read: the disk is full, gone, read-only or broken. No mail is to blame.
+_SQLITE_AWAY = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+)
+
 _PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -126,9 +136,14 @@ def _is_unique_violation(error: IntegrityError) -> bool:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Is the database away (stopped, restarting, connection cut, out of connections)? It may come back."""
+    """Is the database away (stopped, restarting, connection cut, out of connections, its disk full)? It may come back.
+
+    None of this says anything about the work that met it: the same work succeeds later (faults F09, F15).
+    """
     if not isinstance(error, DBAPIError):
         return isinstance(error, sa.exc.TimeoutError)
+    if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_AWAY:
+        return True
     away = psycopg.errors.OperationalError | psycopg.InterfaceError
     return error.connection_invalidated or (isinstance(error.orig, away) and not is_lost_race(error))
 
