@@ -17,7 +17,7 @@ import structlog
 
 from ingest.killable import limit_memory
 from postdesk.supervise import Work, supervise
-from postdesk.workers import keep_workers, recover_all, slot, sweep
+from postdesk.workers import keep_workers, recover_all, slot, tidy
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
@@ -78,15 +78,13 @@ def pipeline(desk: "Desk", stop: Event) -> None:
     """Keep `workers` processes that deliver what the spool gives."""
     from ingest.pipeline import run
 
-    recover_all(desk.spool)
-
     def work(stop_worker: Event) -> None:
         limit_memory(desk.settings.worker_memory)
         stage = desk.pipeline()  # engine and blob store are made after the fork: no connection is shared
         with slot(desk.spool) as name:
             run(stage, name, stop_worker)
 
-    keep_workers(desk.settings.workers, work, stop, hourly=lambda: sweep(desk.spool))
+    keep_workers(desk.settings.workers, work, stop, tidy=lambda: tidy(desk.spool))
 
 
 def dispatch(desk: "Desk", stop: Event) -> None:

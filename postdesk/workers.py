@@ -19,6 +19,7 @@ import structlog
 from ingest.spool import Spool
 from postdesk.supervise import end_all, fork
 
+TIDY_EVERY = 2.0  # seconds
 WORKER_PATIENCE = 20.0  # seconds to finish the mails in hand; a killed worker's come again
 
 log = structlog.get_logger()
@@ -39,6 +40,19 @@ def slot(spool: Spool) -> Iterator[str]:
         os.close(descriptor)
 
 
+def tidy(spool: Spool) -> None:
+    """Return what dead workers left, of this role or of one before it, and delete what dead receivers left.
+
+    Again and again: a worker that has outlived its parent for a moment may die after everybody else has begun.
+    """
+    try:
+        recover_all(spool)
+        if swept := spool.sweep():
+            log.info("swept", files=swept)
+    except OSError as error:  # a disk that fails is told by whoever needs it
+        log.error("spool not tidied", error=str(error))
+
+
 def recover_all(spool: Spool) -> None:
     """Return what dead workers of any slot had claimed."""
     for name in spool.workers():
@@ -46,15 +60,6 @@ def recover_all(spool: Spool) -> None:
         if descriptor is not None:
             spool.recover(name)
             os.close(descriptor)
-
-
-def sweep(spool: Spool) -> None:
-    """Delete what receivers that died have left half written (fault F01)."""
-    try:
-        if swept := spool.sweep():
-            log.info("swept", files=swept)
-    except OSError as error:  # a disk that fails is told by whoever needs it
-        log.error("not swept", error=str(error))
 
 
 def _lock(path: Path) -> int | None:
@@ -68,18 +73,18 @@ def _lock(path: Path) -> int | None:
 
 
 def keep_workers(
-    count: int, work: Callable[[threading.Event], None], stop: threading.Event, hourly: Callable[[], object]
+    count: int, work: Callable[[threading.Event], None], stop: threading.Event, tidy: Callable[[], object]
 ) -> None:
     """Fork `count` processes that run `work`, and a new one for each that ends, until `stop`; then end them all.
 
-    `hourly` is done here, at once and then every hour.
+    `tidy` is done here, at once and then every TIDY_EVERY seconds.
     """
     children: dict[int, float] = {}
     due = 0.0
     while not stop.is_set():
         if time.monotonic() >= due:
-            hourly()
-            due = time.monotonic() + 3600.0
+            tidy()
+            due = time.monotonic() + TIDY_EVERY
         for _ in range(count - len(children)):
             children[_start(work)] = time.monotonic()
         for pid, status in list(_ended(children)):
