@@ -2,28 +2,28 @@
 
 Takes: claims of mails from the spool.  Gives: ledger rows with all that follows from them, then a finished spool file.
 Fails: a mail that fails goes back with one attempt more, the third time to the shunt and to the held desk; a database
-that is away costs no attempt.
+or a blob store that is away (or full) costs no attempt.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from threading import Event
 
-import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
 from ingest.killable import limited
 from ingest.parse import parse
-from ingest.poison import hold_shunted
-from ingest.spool import Claim, Spool
-from models.blobs import BlobStore
+from ingest.pipeline_parts import Pipeline
+from ingest.poison import ShuntWatch
+from ingest.spool import Claim
+from models.blobs import is_store_away
 from models.db import is_outage, retrying, transaction
 from models.decision import Receipt
 from models.facts import gather
 from models.failpoint import failpoint
-from models.mail import AuthEvidence, Mailbox, ParsedMail, SpooledMail
+from models.mail import ParsedMail, SpooledMail
 from models.record import record
 from rules.clues import look_for
 from rules.decide import decide
@@ -31,26 +31,10 @@ from rules.policy import Policy
 from rules.tokens import Keys
 
 MOST_AT_ONCE = 50  # mails that share one transaction under load
-RACE_PATIENCE = 30.0  # seconds of lost races and outage before the loop looks whether it shall stop
+RACE_PATIENCE = 10.0  # seconds of lost races and outage before the mails go back
+OUTAGE_PAUSE = 5.0  # seconds before mails that met an outage are tried again
 
 log = structlog.get_logger()
-
-Authenticate = Callable[[SpooledMail, Mailbox], AuthEvidence]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
-    """What the stages need; made by postdesk/wiring.py."""
-
-    spool: Spool
-    engine: sa.Engine
-    blobs: BlobStore
-    policy: Policy
-    keys: Keys
-    now: Callable[[], datetime]  # the desk's clock
-    authenticate: Authenticate | None  # None = authentication is off
-    cpu_seconds: float
-    wall_seconds: float
 
 
 def deliver_one(mail: ParsedMail, session: Session, policy: Policy, keys: Keys, now: datetime) -> Receipt:
@@ -73,45 +57,50 @@ def read_one(spooled: SpooledMail, desk: Pipeline) -> ParsedMail:
 
 def run(desk: Pipeline, worker: str, stop: Event, *, until_idle: bool = False, poll: float = 1.0) -> None:
     """Deliver what the spool gives, as `worker`, until `stop` is set (or nothing is due)."""
+    shunt = ShuntWatch(desk.spool, desk.engine, desk.now)
     while not stop.is_set():
+        shunt.look()
         claim = desk.spool.claim(worker, MOST_AT_ONCE)
         if claim:
-            deliver(desk, claim, stop)
+            failpoint("pipeline.after-claim")
+            deliver(desk, claim)
         elif until_idle:
             return
         else:
             desk.spool.wait_for_new(poll)
 
 
-def deliver(desk: Pipeline, claim: Claim, stop: Event) -> None:
-    """All mails of a claim in one transaction; where that fails, mail by mail."""
-    if not _fault(desk, claim.mails, stop):
-        desk.spool.finish(claim)
+def deliver(desk: Pipeline, claim: Claim) -> None:
+    """All mails of a claim in one transaction; where that fails, file by file and mail by mail."""
+    fault = _fault(desk, claim.mails)
+    if fault is None or _is_away(fault):
+        _settle(desk, claim, fault)
         return
     for file in claim.files:
-        alone = replace(claim, files=(file,))
-        faults = [fault for mail in file.mails if (fault := _fault(desk, [mail], stop))]
-        if not faults:
-            desk.spool.finish(alone)
-        elif any(is_outage(fault) for fault in faults):
-            desk.spool.release(alone)
-        else:  # what was recorded meanwhile is known by its id when it comes again
-            desk.spool.defer(alone, "failed", detail=repr(faults[0]), wait=1.0)
-            hold_shunted(desk.spool, desk.engine, desk.now)
+        faults = [_fault(desk, [mail]) for mail in file.mails]
+        # What was recorded although its neighbour failed is known by its id when it comes again.
+        _settle(desk, replace(claim, files=(file,)), next(filter(None, faults), None))
 
 
-def _fault(desk: Pipeline, mails: Sequence[SpooledMail], stop: Event) -> Exception | None:
+def _settle(desk: Pipeline, claim: Claim, fault: Exception | None) -> None:
+    if fault is None:
+        desk.spool.finish(claim)
+    elif _is_away(fault):
+        desk.spool.release(claim, OUTAGE_PAUSE)
+    else:
+        desk.spool.defer(claim, "failed", detail=repr(fault), wait=1.0)
+
+
+def _is_away(fault: Exception) -> bool:
+    return is_outage(fault) or is_store_away(fault)
+
+
+def _fault(desk: Pipeline, mails: Sequence[SpooledMail]) -> Exception | None:
     """Deliver `mails` in one transaction; what kept them from being delivered."""
     try:
         parsed = [read_one(mail, desk) for mail in mails]
-        while True:
-            try:
-                receipts = retrying(lambda: _record_all(desk, parsed), patience=RACE_PATIENCE)
-                break
-            except sa.exc.SQLAlchemyError as error:
-                if stop.is_set() or not is_outage(error):
-                    raise
-                log.error("database away", error=str(error))
+        failpoint("pipeline.after-parse")
+        receipts = retrying(lambda: _record_all(desk, parsed), patience=RACE_PATIENCE)
     except Exception as error:
         log.exception("delivery failed", mails=[mail.id for mail in mails])
         return error
@@ -122,8 +111,9 @@ def _fault(desk: Pipeline, mails: Sequence[SpooledMail], stop: Event) -> Excepti
 
 
 def _record_all(desk: Pipeline, parsed: Sequence[ParsedMail]) -> list[Receipt]:
+    now = desk.now()
     with transaction(desk.engine, snapshot=True) as session:
-        receipts = [deliver_one(mail, session, desk.policy, desk.keys, desk.now()) for mail in parsed]
+        receipts = [deliver_one(mail, session, desk.policy, desk.keys, now) for mail in parsed]
         desk.blobs.sync()  # what the rows name is durable before they are
         failpoint("pipeline.before-commit")
     return receipts

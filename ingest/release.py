@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from ingest.parse import parse
-from ingest.pipeline import Pipeline
+from ingest.pipeline_parts import Pipeline
 from models.audit import append
 from models.db import is_outage, reading, retrying, transaction
 from models.decision import Receipt, Release

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from starlette.types import ASGIApp
 
-    from ingest.pipeline import Authenticate, Pipeline
+    from ingest.pipeline_parts import Authenticate, Pipeline
     from ingest.smtp import Limits, Listener
     from ingest.spool import Spool
     from models.blobs import BlobStore
@@ -155,7 +155,7 @@ class Desk:
 
     def pipeline(self) -> "Pipeline":
         """The stages of one worker process; made after a fork, so that no connection is shared."""
-        from ingest.pipeline import Pipeline
+        from ingest.pipeline_parts import Pipeline
 
         return Pipeline(
             spool=self.spool,
