@@ -126,6 +126,7 @@ class TicketFact:
     requester: str  # address
     language: str
     paused: bool = False  # the loop breaker stopped automatic mail on this thread
+    resumed_at: datetime | None = None  # an agent let it leave again
     merged_into: int | None = None
     subject: str = ""
 

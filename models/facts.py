@@ -328,6 +328,7 @@ def _ticket_fact(row: sa.Row[Any], participants: Sequence[ParticipantFact]) -> T
         requester=row.requester,
         language=row.language,
         paused=row.paused,
+        resumed_at=row.resumed_at,
         merged_into=row.merged_into,
         subject=row.subject,
     )
@@ -431,6 +432,7 @@ _TICKETS = (
         TICKET.c.requester,
         TICKET.c.language,
         TICKET.c.paused,
+        TICKET.c.resumed_at,
         TICKET.c.merged_into,
         TICKET.c.subject,
         PARTICIPANT.c.id.label("who"),

@@ -45,6 +45,7 @@ class Ticket(SQLModel, table=True):
     marked: bool = False  # opened by an author who is not proved: no privileged act
     paused: bool = False  # the loop breaker stopped automatic mail
     pause_story: str | None = None
+    resumed_at: datetime | None = None  # an agent let automatic mail leave again
     follow_up_of: int | None = Field(default=None, foreign_key="ticket.id")
     merged_into: int | None = Field(default=None, foreign_key="ticket.id")
     assignee: int | None = Field(default=None, foreign_key="agent.id", index=True)
@@ -277,9 +278,11 @@ def pause_thread(session: Session, ticket: int, story: str) -> None:
     )
 
 
-def resume_thread(session: Session, ticket: int) -> None:
-    """Automatic mail may leave on this ticket again."""
-    session.connection().execute(sa.update(TICKET).where(TICKET.c.id == ticket).values(paused=False, pause_story=None))
+def resume_thread(session: Session, ticket: int, now: datetime) -> bool:
+    """Automatic mail may leave on this ticket again. False where it was not paused."""
+    paused = sa.update(TICKET).where(TICKET.c.id == ticket, TICKET.c.paused)
+    statement = paused.values(paused=False, pause_story=None, resumed_at=now).returning(TICKET.c.id)
+    return session.connection().execute(statement).first() is not None
 
 
 def address_key(address: str) -> str:

@@ -12,7 +12,7 @@ from sqlmodel import Session
 from models.customer import CUSTOMER
 from models.held import HELD
 from models.inbound import LEDGER
-from models.outbox import OUTBOX
+from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
 from models.staff import AGENT
 from models.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, TICKET
 from models.vocabulary import HeldState
@@ -36,6 +36,7 @@ _TICKET = (
     TICKET.c.language,
     TICKET.c.marked,
     TICKET.c.paused,
+    TICKET.c.pause_story,  # for a person: what went to and fro before the breaker stopped it
     TICKET.c.merged_into,
     TICKET.c.follow_up_of,
 )
@@ -81,15 +82,17 @@ def show_ticket(session: Session, number: int) -> Row | None:
     ticket = _first(session, _TICKETS.where(TICKET.c.id == number))
     if ticket is None:
         return None
-    people = sa.select(PARTICIPANT.c.address, PARTICIPANT.c.name, PARTICIPANT.c.role)
     articles = _rows(session, _ARTICLES.where(ARTICLE.c.ticket == number).order_by(ARTICLE.c.id))
     files = _files(session, number)
     return ticket | {
-        "participants": _rows(session, people.where(PARTICIPANT.c.ticket == number).order_by(PARTICIPANT.c.id)),
+        "participants": _rows(session, _PEOPLE.where(PARTICIPANT.c.ticket == number).order_by(PARTICIPANT.c.id)),
         "articles": [article | {"attachments": files.get(article.pop("id"), [])} for article in articles],
     }
 
 
+_PEOPLE = sa.select(
+    PARTICIPANT.c.address, PARTICIPANT.c.name, PARTICIPANT.c.role, SUPPRESSION.c.reason.label("suppressed")
+).select_from(PARTICIPANT.outerjoin(SUPPRESSION, SUPPRESSION.c.address == PARTICIPANT.c.address))
 _ARTICLES = sa.select(
     *(ARTICLE.c[name] for name in ("id", "kind", "author", "author_name", "at", "subject", "text", "full_text")),
     *(ARTICLE.c[name] for name in ("message_id", "ledger", "marked", "automatic")),
@@ -138,6 +141,26 @@ def list_outbox(session: Session, *, status: str | None = None, limit: int | Non
 def show_outbox(session: Session, id: int) -> Row | None:
     """One outgoing mail."""
     return _first(session, sa.select(*_OUTBOX).where(OUTBOX.c.id == id))
+
+
+def list_suppressed(session: Session) -> list[Row]:
+    """Addresses that get no mail, why, since when, and the mail whose report said so; the newest first."""
+    return _rows(session, _SUPPRESSED.order_by(SUPPRESSION.c.since.desc(), SUPPRESSION.c.address))
+
+
+_SUPPRESSED = sa.select(
+    SUPPRESSION.c.address,
+    SUPPRESSION.c.reason,
+    SUPPRESSION.c.since,
+    RECIPIENT_HEALTH.c.hard_bounces,
+    RECIPIENT_HEALTH.c.last_status,
+    SUPPRESSION.c.outbox,
+    OUTBOX.c.ticket,
+).select_from(
+    SUPPRESSION.outerjoin(RECIPIENT_HEALTH, RECIPIENT_HEALTH.c.address == SUPPRESSION.c.address).outerjoin(
+        OUTBOX, OUTBOX.c.id == SUPPRESSION.c.outbox
+    )
+)
 
 
 def list_held(session: Session) -> list[Row]:

@@ -20,6 +20,7 @@ from postdesk.commands import (
     running,
     setup,
     shunt,
+    suppression,
     tickets,
 )
 
@@ -45,7 +46,7 @@ def root(
     ctx.obj = config
 
 
-for module in (demo, setup, running, customers, tickets, ledger, outbox, held, shunt, explain, doctor):
+for module in (demo, setup, running, customers, tickets, ledger, outbox, held, shunt, suppression, explain, doctor):
     module.register(app)
 
 

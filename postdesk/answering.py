@@ -14,7 +14,7 @@ from models.db import retrying, transaction
 from models.decision import Clues
 from models.facts import gather
 from models.mail import Mailbox
-from models.outbox import enqueue
+from models.outbox import enqueue, find_suppression
 from models.ticket import NewArticle, add_article, join_ticket, update_ticket
 from models.vocabulary import ArticleKind, ParticipantRole
 from rules.reply import answer
@@ -31,7 +31,8 @@ def answer_ticket(
     note: bool = False,
     close: bool = False,
 ) -> dict[str, Any] | str:
-    """{"ticket", "article", "outbox": [ids]} of the answer that was written; a sentence where there is no such one."""
+    """{"ticket", "article", "outbox": [ids], "suppressed": {address: reason}} of the answer that was written; a
+    sentence where there is no such ticket or agent. A suppressed recipient gets nothing: the agent must know."""
     return retrying(lambda: _answer(engine, number, by, text, now, zone, note, close))
 
 
@@ -55,4 +56,6 @@ def _answer(
         update_ticket(session, ticket.number, now, status=status)
         outbox = enqueue(session, notices, now, article=article)
         append(session, now, who=agent.address, what=f"ticket.{kind}", subject=f"ticket:{ticket.number}", via="command")
-    return {"ticket": ticket.number, "article": article, "outbox": list(outbox)}
+        found = {notice.recipient: find_suppression(session, notice.recipient) for notice in notices}
+    suppressed = {address: why.value for address, why in found.items() if why}
+    return {"ticket": ticket.number, "article": article, "outbox": list(outbox), "suppressed": suppressed}

@@ -4,6 +4,7 @@ The last gates ask for the customer, for the proof and for the seat; `accept` co
 """
 
 from dataclasses import replace
+from datetime import timedelta
 
 from models.decision import (
     Action,
@@ -229,6 +230,8 @@ def _storm(case: Case, ticket: TicketFact) -> tuple[PauseThread, ...]:
     received = sent.from_author_on_ticket_last_hour
     # each of several tickets merged into one, or named by one mail, had its own acknowledgement
     sent_too_many = sent.to_author_on_ticket_last_day >= policy.automatic_per_pair * max(1, len(case.facts.tickets))
+    if ticket.resumed_at and case.now - ticket.resumed_at < timedelta(days=1):
+        sent_too_many = False  # an agent has seen those: they would pause the thread at once again
     if ticket.paused or not (_is_flood(case) or sent_too_many):
         return ()
     story = (

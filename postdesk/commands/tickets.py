@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command()(show)
     group.command()(reply)
+    group.command()(resume)
     app.add_typer(group, name="ticket")
 
 
@@ -49,9 +50,13 @@ def show(ctx: typer.Context, number: int, json_: JsonFlag = False) -> None:
         show_json(ticket)
         return
     show_record(f"ticket {number}", ticket, leave_out=("number", "participants", "articles"))
-    print(f"  {'participants':<16} {cell([person['address'] for person in ticket['participants']])}")
+    print(f"  {'participants':<16} {cell([_shown(person) for person in ticket['participants']])}")
     for article in ticket["articles"]:
         _show_article(article)
+
+
+def _shown(person: dict[str, Any]) -> str:
+    return person["address"] + (f" (gets no mail: {person['suppressed']})" if person["suppressed"] else "")
 
 
 def _show_article(article: dict[str, Any]) -> None:
@@ -86,3 +91,27 @@ def reply(
         show_json(answered)
     else:
         tell(f"ticket {answered['ticket']}: {'note' if note else 'answer'} added, {len(answered['outbox'])} mails due")
+        for address, why in answered["suppressed"].items():
+            tell(f"{address} gets no mail ({why}): reach that person another way, or `postdesk suppression list`")
+
+
+def resume(
+    ctx: typer.Context,
+    number: int,
+    by: Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")] = "desk",
+) -> None:
+    """Let automatic mail leave again on a ticket that the loop breaker paused; `ticket show` tells its story.
+
+    Example: postdesk ticket resume 1042 --as anna@nordvik.test
+    """
+    from models.audit import append
+    from models.db import transaction
+    from models.ticket import resume_thread
+
+    desk = open_desk(ctx)
+    now = desk.now()
+    with transaction(desk.engine) as session:
+        if not resume_thread(session, number, now):
+            no(f"{number}: automatic mail does not rest on such a ticket; see `postdesk ticket show {number}`")
+        append(session, now, who=by, what="ticket.resume", subject=f"ticket:{number}", via="command")
+    tell(f"ticket {number}: automatic mail leaves again")

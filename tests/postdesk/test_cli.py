@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from ingest.spool import Spool
+from models.db import make_engine, transaction
 from models.mail import Envelope
 from models.vocabulary import LedgerState, Source
 from postdesk.__main__ import app
@@ -279,3 +280,44 @@ def test_help_is_quick() -> None:
     heavy = "import sys, postdesk.__main__; print([m for m in ('sqlalchemy', 'pydantic', 'lxml') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+# --- what a person can mend: addresses that get no mail, threads that were paused
+
+
+def test_a_suppressed_address_is_shown_and_lifted(desk: TestDesk) -> None:
+    from models.outbox import count_hard_bounce, suppress
+    from models.vocabulary import SuppressionReason
+
+    now = datetime.now(UTC)
+    with transaction(make_engine(f"sqlite:///{desk.folder / 'postdesk.db'}")) as session:
+        count_hard_bounce(session, "grace@harbour.example", "5.1.1", now)
+        suppress(session, "Grace@harbour.example", SuppressionReason.HARD_BOUNCE, now)
+    (row,) = desk.json("suppression", "list")
+    assert (row["address"], row["reason"], row["hard_bounces"], row["last_status"]) == (
+        *("grace@harbour.example", "hard-bounce"),
+        *(1, "5.1.1"),
+    )
+    number = str(desk.json("ticket", "list")[0]["number"])
+    people = {one["address"]: one["suppressed"] for one in desk.json("ticket", "show", number)["participants"]}
+    assert people["grace@harbour.example"] == "hard-bounce"
+    assert "gets no mail: hard-bounce" in desk.run("ticket", "show", number)
+    answered = desk.call("ticket", "reply", number, "--as", "anna@nordvik.test", input="Which printer?\n")
+    assert "grace@harbour.example gets no mail (hard-bounce)" in answered.stderr
+    desk.run("suppression", "lift", "GRACE@harbour.example", "--as", "anna@nordvik.test")
+    assert desk.json("suppression", "list") == []
+    assert desk.call("suppression", "lift", "grace@harbour.example").returncode == 1
+
+
+def test_a_paused_ticket_tells_its_story_and_is_resumed(desk: TestDesk) -> None:
+    from models.ticket import pause_thread
+
+    number = desk.json("ticket", "list")[0]["number"]
+    with transaction(make_engine(f"sqlite:///{desk.folder / 'postdesk.db'}")) as session:
+        pause_thread(session, number, "20 mails from bot@x.test in an hour")
+    shown = desk.json("ticket", "show", str(number))
+    assert (shown["paused"], shown["pause_story"]) == (True, "20 mails from bot@x.test in an hour")
+    assert "20 mails from bot@x.test in an hour" in desk.run("ticket", "show", str(number))
+    desk.run("ticket", "resume", str(number), "--as", "anna@nordvik.test")
+    assert not desk.json("ticket", "show", str(number))["paused"]
+    assert desk.call("ticket", "resume", str(number)).returncode == 1

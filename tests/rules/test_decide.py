@@ -460,6 +460,8 @@ def test_a_thread_that_was_answered_too_often_is_paused_and_its_mail_added() -> 
     decision = decided(mail(to=(TOKEN,)), sent=often)
     assert (decision.state, decision.reason) == (ADDED, Reason.LOOP_BROKEN)
     assert len(told(decision, MailName.STAFF_TASK)) == 2
+    resumed = ticket(resumed_at=NOW - timedelta(hours=1))
+    assert decided(mail(to=(TOKEN,)), sent=often, tickets=(resumed,)).reason is Reason.PARTICIPANT
 
 
 @pytest.mark.parametrize("report", [FAILED, DeliveryReport(feedback_type="abuse")])
