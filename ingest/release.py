@@ -6,16 +6,18 @@ held under that id.  Fails: as the pipeline does; nothing is changed then.
 
 import tempfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlmodel import Session
 
 from ingest.parse import parse
 from ingest.pipeline_parts import Pipeline
 from models.audit import append
 from models.db import is_outage, reading, retrying, transaction
-from models.decision import Receipt, Release
+from models.decision import Decision, Receipt, Release
 from models.facts import gather
 from models.held import forget_wish, wanted_releases
 from models.inbound import find_spooled
@@ -31,7 +33,7 @@ log = structlog.get_logger()
 
 def release(desk: Pipeline, id: str, word: Release) -> Receipt | None:
     """Let the held mail `id` through."""
-    mail = _read_again(desk, id)
+    mail = read_held(desk, id)
     return retrying(lambda: _decide_again(desk, mail, word)) if mail else None
 
 
@@ -76,7 +78,35 @@ def _decide_again(desk: Pipeline, mail: ParsedMail, word: Release) -> Receipt:
     return receipt
 
 
-def _read_again(desk: Pipeline, id: str) -> ParsedMail | None:
+def judge_again(desk: Pipeline, id: str, by: str) -> Receipt | None:
+    """Decide about a held mail once more, with what is known now and nobody's word: every gate is asked.
+
+    It may open a ticket, or be held for another reason. None where nothing is held under that id; `already` where it
+    is held as before. `by`: who changed what is known, for the audit.
+    """
+    mail = read_held(desk, id)
+    return retrying(lambda: _judge_again(desk, mail, by)) if mail else None
+
+
+def _judge_again(desk: Pipeline, mail: ParsedMail, by: str) -> Receipt:
+    now = desk.now()
+    with transaction(desk.engine, snapshot=True) as session:
+        receipt = record(session, mail, decision_now(desk, session, mail, now), now, again_by=by)
+        desk.blobs.sync()
+        if not receipt.already:
+            detail = {"state": receipt.state.value, "ticket": receipt.ticket}
+            subject = f"held:{mail.spool_id}"
+            append(session, now, who=by, what="held.judge-again", subject=subject, via="command", detail=detail)
+    return receipt
+
+
+def decision_now(desk: Pipeline, session: Session, mail: ParsedMail, now: datetime) -> Decision:
+    """What the rules say of a held mail with what is known now."""
+    return decide(mail, gather(session, look_for(mail, desk.policy, desk.keys), now), desk.policy, now)
+
+
+def read_held(desk: Pipeline, id: str) -> ParsedMail | None:
+    """The held mail with this id as it was parsed when it came; None where nothing is held under it."""
     with transaction(desk.engine) as session:
         held, kept, row = show_held(session, id), find_spooled(session, id), show_ledger(session, id)
     if held is None or kept is None or row is None:

@@ -43,8 +43,17 @@ HELD = table_of(Held)
 TEXT_KEPT = 4000  # characters of the text that an agent sees without opening the raw mail
 
 
-def hold(session: Session, id: str, reason: Reason, action: Hold, mail: ParsedMail | None, now: datetime) -> None:
-    """Put an accepted mail, whose ledger row exists, to the held desk."""
+def hold(
+    session: Session,
+    id: str,
+    reason: Reason,
+    action: Hold,
+    mail: ParsedMail | None,
+    now: datetime,
+    *,
+    again: bool = False,
+) -> None:
+    """Put an accepted mail, whose ledger row exists, to the held desk. `again`: it lies there, for another reason."""
     author = mail.author if mail else None
     row = {
         "id": id,
@@ -60,6 +69,8 @@ def hold(session: Session, id: str, reason: Reason, action: Hold, mail: ParsedMa
         "held_at": now,
         "expires_at": action.expires_at,
     }
+    if again:
+        session.connection().execute(sa.delete(HELD).where(HELD.c.id == id))
     session.connection().execute(_HOLD, row)
 
 

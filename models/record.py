@@ -63,16 +63,23 @@ _NOBODY = Mailbox(address="")
 
 
 def record(
-    session: Session, mail: ParsedMail, decision: Decision, now: datetime, release: Release | None = None
+    session: Session,
+    mail: ParsedMail,
+    decision: Decision,
+    now: datetime,
+    release: Release | None = None,
+    *,
+    again_by: str = "",
 ) -> Receipt:
-    """Write what was decided. With `release`, a held mail is decided again: its ledger row is brought up to date."""
+    """Write what was decided. A held mail may be decided again: with a person's `release`, or because somebody,
+    `again_by`, changed what is known. Its ledger row is brought up to date then, unless it is held as before."""
     connection = session.connection()
     if not is_snapshot(connection):
         raise PostdeskError(
             "record in the snapshot in which the facts were gathered: transaction(engine, snapshot=True)"
         )
     before = connection.execute(_BEFORE, {"spool_id": mail.spool_id}).first()
-    if before and not (release and before.state is LedgerState.HELD and decision.state is not LedgerState.HELD):
+    if before and not _is_news(before, decision, release, again_by):
         return Receipt(
             ledger_id=before.id, state=before.state, ticket=before.ticket, article=before.article, already=True
         )
@@ -82,11 +89,12 @@ def record(
     values = work.decided()
     if before:
         connection.execute(sa.update(LEDGER).where(LEDGER.c.id == mail.spool_id).values(**values))
-        settle(session, mail.spool_id, HeldState.RELEASED, release.by if release else "desk", now)
+        if decision.state is not LedgerState.HELD:
+            settle(session, mail.spool_id, HeldState.RELEASED, release.by if release else again_by, now)
     else:
         _write_ledger(connection, _arrived(mail, now) | values)
     for held in work.holds:
-        hold(session, mail.spool_id, decision.reason, held, mail, now)
+        hold(session, mail.spool_id, decision.reason, held, mail, now, again=before is not None)
     notices = decision.notices
     if work.access:
         who = mail.author.address if mail.author else "desk"
@@ -97,6 +105,13 @@ def record(
     return Receipt(
         ledger_id=mail.spool_id, state=decision.state, ticket=work.ticket, article=work.article, outbox=outbox
     )
+
+
+def _is_news(before: Any, decision: Decision, release: Release | None, again_by: str) -> bool:
+    if before.state is not LedgerState.HELD or not (release or again_by):
+        return False
+    is_held = decision.state is LedgerState.HELD
+    return not is_held or (bool(again_by) and decision.reason is not before.reason)
 
 
 def record_poison(session: Session, spooled: SpooledMail, why: str, now: datetime) -> Receipt:
@@ -315,6 +330,6 @@ def _write_ledger(connection: sa.Connection, row: dict[str, Any]) -> None:
 
 
 _AUTH_FIELDS = tuple(field.name for field in fields(AuthEvidence))
-_BEFORE = sa.select(LEDGER.c.id, LEDGER.c.state, LEDGER.c.ticket, LEDGER.c.article).where(
+_BEFORE = sa.select(LEDGER.c.id, LEDGER.c.state, LEDGER.c.reason, LEDGER.c.ticket, LEDGER.c.article).where(
     LEDGER.c.id == sa.bindparam("spool_id")
 )

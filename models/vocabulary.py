@@ -314,6 +314,19 @@ class StaffTask(StrEnum):
     PAUSED = "paused"  # the breaker of a thread (T26)
 
 
+class DomainConflict(StrEnum):
+    """What is not clear about a domain, for the domain desk (domain.md section 3, rule 3; threats T06 to T08)."""
+
+    SHARED = "shared"  # registered, and by now known as free mail or a public suffix
+    CONFUSABLE = "confusable"  # two customers' domains look alike
+    SUB_DOMAIN = "sub-domain"  # of one customer, below a domain of another that covers its sub-domains
+    ELSEWHERE = "elsewhere"  # a contact of another customer writes from it
+    PARTNER = "partner"  # a partner's people write from it
+    SEVERAL = "several-customers"  # a contact of several customers, whose domain names none of them
+    HELD_LOOK_ALIKE = "held-look-alike"  # mails wait that look like a registered domain's
+    UNMATCHED = "unmatched"  # mails wait whose domain leads to no customer
+
+
 class ColleaguePolicy(StrEnum):
     """What happens to mail of a customer's people without a seat."""
 

@@ -13,6 +13,7 @@ from postdesk.commands import (
     customers,
     demo,
     doctor,
+    domains,
     explain,
     held,
     ledger,
@@ -46,7 +47,11 @@ def root(
     ctx.obj = config
 
 
-for module in (demo, setup, running, customers, tickets, ledger, outbox, held, shunt, suppression, explain, doctor):
+_GROUPS = (
+    *(demo, setup, running, customers, domains, tickets, ledger, outbox, suppression),
+    *(held, shunt, explain, doctor),
+)
+for module in _GROUPS:
     module.register(app)
 
 

@@ -56,7 +56,7 @@ def show(ctx: typer.Context, number: int, json_: JsonFlag = False) -> None:
 
 
 def _shown(person: dict[str, Any]) -> str:
-    return person["address"] + (f" (gets no mail: {person['suppressed']})" if person["suppressed"] else "")
+    return f"{person['address']}" + (f" (gets no mail: {person['suppressed']})" if person["suppressed"] else "")
 
 
 def _show_article(article: dict[str, Any]) -> None:
