@@ -12,6 +12,7 @@ from threading import Event
 
 import structlog
 from sqlmodel import Session
+from structlog.contextvars import bound_contextvars
 
 from ingest.killable import limited
 from ingest.parse import parse
@@ -48,7 +49,7 @@ def deliver_one(mail: ParsedMail, session: Session, policy: Policy, keys: Keys, 
 def read_one(spooled: SpooledMail, desk: Pipeline) -> ParsedMail:
     """Keep and parse a mail and ask who its author is, outside any transaction. One that costs too much kills us."""
     desk.blobs.put_file(spooled.path, spooled.offset, spooled.size, spooled.sha256)
-    with limited(desk.cpu_seconds, desk.wall_seconds):
+    with bound_contextvars(mail=spooled.id), limited(desk.cpu_seconds, desk.wall_seconds):
         mail = parse(spooled, desk.blobs)
         if desk.authenticate and mail.author:
             mail = replace(mail, auth=desk.authenticate(spooled, mail.author))

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from postdesk.wiring import Desk
 
+PIPED_WIDTH = 140  # columns
 UNBROKEN = ("id", "number", "ticket", "state", "status", "became", "language")  # columns to copy from: never folded
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
 
@@ -60,7 +62,9 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         table.add_row(*(escape(cell(row.get(column))) for column in columns))
-    Console().print(table)
+    console = Console()
+    # A file or a pipe has no width; 80 would fold most cells.
+    Console(width=None if console.is_terminal or "COLUMNS" in os.environ else PIPED_WIDTH).print(table)
 
 
 def cell(value: object) -> str:

@@ -27,7 +27,6 @@ from rules.fields import read_fields
 from rules.policy import Policy
 from rules.tokens import Keys
 
-
 HASHED_AT_MOST = 1024**3  # octets
 
 
