@@ -78,8 +78,13 @@ def confirm_code(request: Request, form: Form) -> Response:
 def show_link(request: Request, token: str = "") -> Response:
     """GET /sign-in/TOKEN: a button, and the code where another browser asked."""
     parts = parts_of(request)
-    link = parts.read(lambda session: look(request, session, token, LinkPurpose.SIGN_IN, parts.now()))
-    return page(request, "sign_in_link", needs_code=needs_code(request, link), address=link.address, error=None)
+
+    def found(session: Session) -> tuple[bool, str]:
+        link = look(request, session, token, LinkPurpose.SIGN_IN, parts.now())
+        return needs_code(request, link), link.address
+
+    coded, address = parts.read(found)
+    return page(request, "sign_in_link", needs_code=coded, address=address, error=None)
 
 
 def confirm_link(request: Request, form: Form, token: str = "") -> Response:
