@@ -64,7 +64,7 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         table.add_row(*(escape(cell(row.get(column))) for column in columns))
     console = Console()
     # A file or a pipe has no width; 80 would fold most cells.
-    Console(width=None if console.is_terminal or "COLUMNS" in os.environ else PIPED_WIDTH).print(table)
+    Console(width=None if console.is_terminal or os.environ.get("COLUMNS") else PIPED_WIDTH).print(table)
 
 
 def cell(value: object) -> str:

@@ -1,10 +1,13 @@
 """`postdesk held`: mails that wait for a person's judgment."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
+
+if TYPE_CHECKING:
+    from postdesk.wiring import Desk
 
 By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
 
@@ -82,6 +85,17 @@ def release_(
     tell(f"{id}: {receipt.state}" + (f", ticket {receipt.ticket}" if receipt.ticket else ""))
 
 
+def _keep_shunted(desk: "Desk", id: str) -> None:
+    """A mail that failed may not have come as far as the blob store; the file in the shunt is the only copy then."""
+    from ingest.spoolfile import read_file
+
+    for shunted in desk.spool.shunted():
+        if shunted.id == id:
+            for mail in read_file(shunted.path, shunted.id, shunted.attempts).mails:
+                desk.blobs.put_file(mail.path, mail.offset, mail.size, mail.sha256)
+            desk.blobs.sync()
+
+
 def drop(ctx: typer.Context, id: str, by: By = "desk") -> None:
     """Discard a mail that waits; its ledger row and the raw mail stay."""
     from models import held
@@ -94,5 +108,6 @@ def drop(ctx: typer.Context, id: str, by: By = "desk") -> None:
         if not held.drop(session, id, by, now):
             no(f"{id}: no such mail is held; see `postdesk held list`")
         append(session, now, who=by, what="held.drop", subject=f"held:{id}", via="command")
+    _keep_shunted(desk, id)
     desk.spool.drop_shunted(id)
     tell(f"{id}: dropped")

@@ -71,16 +71,18 @@ def counted(desk: Any) -> dict[str, Any]:
     A mail moves from the spool to the ledger while we count: it is counted anew until the spool stood still.
     """
     from models.db import reading
-    from models.views import count_ledger
+    from models.views import count_ledger, show_ledger
     from models.vocabulary import LedgerState
 
     for _ in range(20):
         before = desk.spool.counts()
         with reading(desk.engine) as session:
             states = count_ledger(session)
+            # Set aside a moment ago, and its row is not written yet.
+            shunted = sum(show_ledger(session, each.id) is None for each in desk.spool.shunted())
         after = desk.spool.counts()
         if (before.new, before.work) == (after.new, after.work):
             break
-    spooled = after.new + after.work
+    spooled = after.new + after.work + shunted
     every = {state.value: states.get(state.value, 0) for state in LedgerState} | {"spooled": spooled}
     return {"accepted": sum(every.values()), "states": every}

@@ -74,3 +74,15 @@ def test_only_what_is_asked_for(desk: TestDesk) -> None:
     refused = desk.call("run", "--only", "listen,portals")
     assert refused.returncode == 2
     assert "the roles are listen, pipeline, dispatch, schedule" in refused.stderr
+
+
+def test_a_poisoned_mail_that_is_dropped_keeps_its_raw_mail(desk: TestDesk) -> None:
+    desk.env["POSTDESK_FAIL_AT"] = "pipeline.after-claim"
+    with desk.running():
+        _send(desk, "dropped")
+        wait_until(lambda: _states(desk) == {"held": 1}, "the held mail")
+    (held,) = desk.json("held", "list")
+    desk.run("held", "drop", held["id"])
+    (row,) = desk.json("ledger", "list")
+    assert (row["state"], row["reason"], desk.json("shunt", "list")) == ("discarded", "dropped", [])
+    assert b"About dropped." in (desk.folder / "blobs" / row["sha256"][:2] / row["sha256"][2:]).read_bytes()
