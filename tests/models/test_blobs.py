@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from models import blobs as module
 from models.blobs import IN_MEMORY, BlobStore, open_blobs
 from models.errors import PostdeskError
 
@@ -140,7 +139,7 @@ def _noted(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
         synced.append(os.path.relpath(Path(f"/proc/self/fd/{handle}").readlink(), folder))
         true_fsync(handle)
 
-    monkeypatch.setattr(module.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     return synced
 
 
@@ -181,7 +180,7 @@ def test_what_could_not_be_made_durable_is_gone(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(module.os, "fsync", fail)
+        broken.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="Input/output"):
             local.sync()
     assert not local.exists(name)
