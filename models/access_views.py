@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from models.access import ACCESS_REQUEST
-from models.customer import CONTACT, CONTACT_ADDRESS, CUSTOMER, SEAT
+from models.contract import CONTRACT
+from models.customer import CONTACT, CONTACT_ADDRESS, CUSTOMER, PARTNER, SEAT
 from models.held import HELD
 from models.one_use import ONE_USE_LINK
 from models.staff import AGENT
@@ -165,6 +166,34 @@ def find_seat(session: Session, id: int) -> SeatView | None:
     """One seat, ended or not."""
     row = session.connection().execute(_SEATS.where(SEAT.c.id == id)).first()
     return SeatView(**row._mapping) if row else None
+
+
+def list_contract_rows(session: Session) -> list[dict[str, Any]]:
+    """Contracts for the table of `contract list`, by number."""
+    named = (
+        sa.select(CONTRACT, CUSTOMER.c.name.label("customer_name"), PARTNER.c.name.label("first_line"))
+        .select_from(
+            CONTRACT.join(CUSTOMER, CUSTOMER.c.id == CONTRACT.c.customer).outerjoin(
+                PARTNER, PARTNER.c.id == CONTRACT.c.first_line_partner
+            )
+        )
+        .order_by(CONTRACT.c.number)
+    )
+    return [
+        {
+            "number": row.number,
+            "customer": row.customer_name,
+            "product": row.product,
+            "edition": row.edition,
+            "valid_from": row.valid_from,
+            "valid_to": row.valid_to,
+            "seats": row.seats,
+            "first_line": row.first_line or "vendor",
+            "agreed": row.agreed_at,
+            "agreed_by": row.agreed_by,
+        }
+        for row in session.connection().execute(named)
+    ]
 
 
 def _company(session: Session, customer: int | None) -> sa.Row[Any, Any, Any] | None:

@@ -171,6 +171,35 @@ def add_customer(
     return made
 
 
+def change_customer(
+    session: Session,
+    name: str,
+    *,
+    manager: int | None = None,
+    approves_access: bool | None = None,
+    colleagues: str | None = None,
+    zone: str | None = None,
+    language: str | None = None,
+) -> dict[str, object]:
+    """Change what is given; what is None stays. The columns that changed. Raises Refused where there is no such one."""
+    row = find_customer(session, name)
+    if row is None:
+        raise Refused(f"There is no customer {name}.")
+    wanted: dict[str, object] = {
+        "account_manager": manager,
+        "approves_access": approves_access,
+        "colleagues": ColleaguePolicy(colleagues) if colleagues else None,
+        "zone": known_zone(zone) if zone else None,
+        "language": language,
+    }
+    changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(row, key)}
+    for key, value in changed.items():
+        setattr(row, key, value)
+    session.add(row)
+    session.flush()
+    return changed
+
+
 def add_partner(session: Session, name: str, now: datetime, *, language: str = "en", zone: str = "UTC") -> Partner:
     """A new partner. Raises Refused as `add_customer`."""
     made = Partner(name=_free_name(session, Partner, name), language=language, zone=known_zone(zone), created=now)

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from postdesk.commands import (
+    access,
+    contracts,
     customers,
     demo,
     doctor,
@@ -48,7 +50,7 @@ def root(
 
 
 _GROUPS = (
-    *(demo, setup, running, customers, domains, tickets, ledger, outbox, suppression),
+    *(demo, setup, running, customers, domains, contracts, access, tickets, ledger, outbox, suppression),
     *(held, shunt, explain, doctor),
 )
 for module in _GROUPS:

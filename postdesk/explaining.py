@@ -22,6 +22,7 @@ from models.facts import gather
 from models.mail import AttachmentRef, ParsedMail, SpooledMail
 from models.vocabulary import Belief, Reason, Source
 from rules.clues import look_for
+from rules.commands import read_command
 from rules.decide import decide
 from rules.fields import read_fields
 from rules.policy import Policy
@@ -36,6 +37,12 @@ class RawFile:
 
     path: Path
     shown: str
+
+
+def _commands(mail: ParsedMail) -> list[str]:
+    """What the mail orders by its words; whether it may is in the trace."""
+    ordered = read_command(mail.text)
+    return [ordered.command.value] if ordered else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,7 @@ def explainer_of(policy: Policy, keys: Keys, now: datetime, engine: sa.Engine | 
         gather=facts,
         decide=lambda mail, found: decide(mail, found, policy, now),
         fields=lambda mail: asdict(read_fields(mail.text)),
-        commands=lambda mail: [],
+        commands=_commands,
     )
 
 

@@ -20,6 +20,7 @@ Zone = Annotated[str, typer.Option(help="Time zone, as in Europe/Madrid.")]
 def register(app: typer.Typer) -> None:
     customer = typer.Typer(help="Companies that have support.", no_args_is_help=True)
     customer.command("add")(add_customer)
+    customer.command("change")(change_customer)
     customer.command("import")(import_customers)
     app.add_typer(customer, name="customer")
     contact = typer.Typer(help="People of a customer.", no_args_is_help=True)
@@ -65,6 +66,49 @@ def add_customer(
             first_line_partner=partner.id if partner else None,
         )
     tell(f"{name}: {' '.join(domain or []) or 'no domain yet'}")
+
+
+def change_customer(
+    ctx: typer.Context,
+    name: str,
+    manager: Annotated[str, typer.Option(help="Address of the agent who is the account manager.")] = "",
+    access: Annotated[str, typer.Option(help="Who approves access: agent, or automatic where all fits.")] = "",
+    colleagues: Annotated[str, typer.Option(help="Mail of people without a seat: hold or open.")] = "",
+    zone: Zone = "",
+    language: Language = "",
+) -> None:
+    """Change what is agreed with a customer; what is not named stays. Seats follow from contracts.
+
+    Example: postdesk customer change "Talleres Ibarra" --manager sales@nordvik.test --access automatic
+    """
+    from models.audit import append
+    from models.customer import change_customer as change
+    from models.db import transaction
+    from models.staff import find_agent
+
+    if access not in ("", "agent", "automatic"):
+        wrong("--access is agent or automatic")
+    if colleagues not in ("", "hold", "open"):
+        wrong("--colleagues is hold or open")
+    desk = open_desk(ctx)
+    with transaction(desk.engine) as session:
+        agent = find_agent(session, manager) if manager else None
+        if manager and agent is None:
+            wrong(f"--manager {manager}: there is no such agent; add it with `postdesk agent add`")
+        changed = change(
+            session,
+            name,
+            manager=agent.id if agent else None,
+            approves_access=access == "automatic" if access else None,
+            colleagues=colleagues or None,
+            zone=zone or None,
+            language=language or None,
+        )
+        detail = {key: str(value) for key, value in changed.items()}
+        append(
+            session, desk.now(), who="desk", what="customer.change", subject=name, via="command", detail=detail or None
+        )
+    tell(f"{name}: {', '.join(f'{key} {value}' for key, value in changed.items()) or 'as it was'}")
 
 
 def import_customers(
