@@ -101,6 +101,7 @@ def _fault(desk: Pipeline, mails: Sequence[SpooledMail]) -> Exception | None:
     try:
         parsed = [read_one(mail, desk) for mail in mails]
         failpoint("pipeline.after-parse")
+        desk.blobs.sync()  # what the rows name is durable before they are; nobody waits for the disk in a transaction
         receipts = retrying(lambda: _record_all(desk, parsed), patience=RACE_PATIENCE)
     except Exception as error:
         log.exception("delivery failed", mails=[mail.id for mail in mails])
@@ -115,6 +116,5 @@ def _record_all(desk: Pipeline, parsed: Sequence[ParsedMail]) -> list[Receipt]:
     now = desk.now()
     with transaction(desk.engine, snapshot=True) as session:
         receipts = [deliver_one(mail, session, desk.policy, desk.keys, now) for mail in parsed]
-        desk.blobs.sync()  # what the rows name is durable before they are
         failpoint("pipeline.before-commit")
     return receipts
