@@ -221,6 +221,9 @@ class Settings(BaseSettings):
         """What only makes sense with something else."""
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together: set both or none")
+        if any(address.endswith(":25") for address in self.listen_lmtp):
+            # RFC 2033 §5: whoever connects to port 25 speaks SMTP
+            raise ValueError("listen_lmtp: LMTP is not for port 25; write another port, as in 127.0.0.1:24")
         if self.listen_smtps and not self.tls_certificate:
             raise ValueError("listen_smtps needs tls_certificate and tls_key")
         if bool(self.dkim_selector) != (self.dkim_key is not None):

@@ -35,6 +35,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('vendor_domain = "nordvik.test"\nlanguage = "fr"', 'language "fr" is not one of languages'),
         ('vendor_domain = "nordvik.test"\ntls_key = "k.pem"', "set both or none"),
         ('vendor_domain = "nordvik.test"\nlisten_smtps = ["0.0.0.0:465"]', "needs tls_certificate and tls_key"),
+        ('vendor_domain = "nordvik.test"\nlisten_lmtp = ["[::1]:25"]', "LMTP is not for port 25"),
         ('vendor_domain = "nordvik.test"\ndkim_selector = "s1"', "dkim_selector and dkim_key go together"),
         ("vendor_domain nordvik", "is not TOML"),
     ],
