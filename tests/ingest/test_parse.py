@@ -160,6 +160,44 @@ def test_the_first_of_two_subjects_counts(read: Read) -> None:
     assert mail.subject == "one" and Defect.REPEATED_SUBJECT in mail.defects
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "defect"),
+    [
+        ("From", "a@b.test", Defect.REPEATED_FROM),
+        ("Subject", "x", Defect.REPEATED_SUBJECT),
+        ("Date", "Tue, 24 Nov 2026 10:00:00 +0100", Defect.REPEATED_DATE),
+        ("Message-ID", "<a@b.test>", Defect.REPEATED_MESSAGE_ID),
+    ],
+)
+def test_rfc5322_3_6_fields_that_stand_twice_are_flagged(read: Read, name: str, value: str, defect: Defect) -> None:
+    field = f"{name}: {value}\r\n".encode()
+    assert defect not in read(field + b"\r\nx").defects
+    assert defect in read(field * 2 + b"\r\nx").defects
+
+
+# RFC 5322 §3.3 and §4.3, and what is no date. The time of receipt is the desk's, whatever stands here.
+DATES = {
+    b"Tue, 24 Nov 2026 10:00:00 +0100": (2026, 11, 24, 9, 0),
+    b"24 Nov 2026 10:00 +0100": (2026, 11, 24, 9, 0),
+    b"Tue, 24 Nov 26 10:00:00 +0100": (2026, 11, 24, 9, 0),
+    b"Tue, 24 Nov 2026 10:00:00 EST": (2026, 11, 24, 15, 0),
+    b"Tue, 24 Nov 2026 (a Tuesday) 10:00:00 +0100 (CET)": (2026, 11, 24, 9, 0),
+    b"Tue, 24 Nov 2026\r\n 10:00:00 +0100": (2026, 11, 24, 9, 0),
+    b"Mon, 42 Foo 2026 99:00:00": None,
+    b"yesterday": None,
+    b"": None,
+}
+
+
+@pytest.mark.parametrize("raw", DATES)
+def test_rfc5322_4_3_dates(read: Read, raw: bytes) -> None:
+    mail = read(b"From: a@b.test\r\nDate: " + raw + b"\r\n\r\nx")
+    expected = DATES[raw]
+    assert mail.date == (datetime(*expected, tzinfo=UTC) if expected else None)
+    assert (Defect.DATE_INVALID in mail.defects) is (expected is None and raw != b"")
+    assert mail.envelope.received_at == ENVELOPE.received_at
+
+
 IDS = {
     b"<a@b.test>": ("a@b.test",),
     b"<a@b.test><c@d.test>": ("a@b.test", "c@d.test"),
@@ -293,6 +331,39 @@ def test_a_nested_message_keeps_its_octets_and_its_words(tmp_path: Path) -> None
     assert kept.contents == [inner]
     assert mail.full_text == "plain"
     assert [one.name for one in mail.attachments] == ["message-1.eml"]
+
+
+def test_rfc2046_5_2_pieces_and_pointers_are_files(tmp_path: Path) -> None:
+    """A piece of a mail is not put together with others, and what an external body points to is not fetched."""
+    piece = b'Content-Type: message/partial; id="x@y.test"; number=1; total=2\r\n\r\nFrom: a@b.test\r\n\r\nhalf'
+    pointer = (
+        b'Content-Type: message/external-body; access-type=URL; URL="http://127.0.0.1:9/x"\r\n\r\n'
+        b"Content-Type: text/plain\r\n\r\n"
+    )
+    kept = Kept()
+    mail = parse(spooled(tmp_path / "m", mixed(PLAIN, piece, pointer)), kept)
+    assert mail.full_text == "plain"
+    assert [one.type for one in mail.attachments] == ["message/partial", "message/external-body"]
+    assert kept.contents == [part.partition(b"\r\n\r\n")[2] for part in (piece, pointer)]
+    assert {Defect.PARTIAL_MESSAGE, Defect.EXTERNAL_BODY} <= set(mail.defects)
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/x-nobody-knows", "model/odd", "strange/one; x=y", "text/x-unheard"]
+)
+def test_rfc2049_2_unknown_types_are_files(tmp_path: Path, media_type: str) -> None:
+    kept = Kept()
+    part = encoded(f"Content-Type: {media_type}".encode())
+    (found,) = parse(spooled(tmp_path / "m", mixed(PLAIN, part)), kept).attachments
+    assert (kept.contents, found.type, found.inline) == ([PNG], media_type.partition(";")[0], False)
+
+
+def test_rfc2045_6_8_junk_in_base64(tmp_path: Path) -> None:
+    head = b"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    junk = b"!*\xff\r\n -".join(base64.b64encode(PNG)[at : at + 7] for at in range(0, len(PNG) * 4 // 3, 7))
+    kept = Kept()
+    parse(spooled(tmp_path / "m", mixed(PLAIN, head + junk)), kept)
+    assert kept.contents == [PNG]
 
 
 @pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "8bit", "x-uuencode"])

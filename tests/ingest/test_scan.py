@@ -93,6 +93,13 @@ def test_defects(raw: bytes, defect: Defect, expected: list[bytes] | None) -> No
         assert [content for _, content in leaves(raw, found.root)] == expected
 
 
+def test_rfc2046_5_1_1_a_boundary_of_70_characters() -> None:
+    boundary = b"'()+_,-./:=?0123456789" + b"x" * 48
+    assert len(boundary) == 70
+    raw = TWO.replace(b"boundary=x", b'boundary="' + boundary + b'"').replace(b"--x", b"--" + boundary)
+    assert read(raw) == read(TWO) and len(read(TWO)) == 2
+
+
 def test_a_second_from_below_a_junk_line_is_seen() -> None:
     found = scanned(b"From: su@acme.test\njunk\nFrom: x@evil.test\n\nbody")
     assert [one.name for one in found.fields] == ["from", "from"]

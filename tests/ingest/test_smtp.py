@@ -705,6 +705,15 @@ with desk:
 """
 
 
+def test_rfc1123_5_3_3_the_listener_has_no_parser() -> None:
+    """What a sender waits for after its final dot is the disk: everything else comes later, in another process."""
+    code = "import ingest.smtp, sys; print(*(m for m in sys.modules if m.split('.')[0] in {names}))".format(
+        names=("mailparser", "lxml", "sqlalchemy", "dkim", "spf")
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 @pytest.mark.parametrize("body", [b"x\r\n", b"x\r\n" * 100_000])
 def test_rfc5321_6_1_fsync_rename_fsync_folder_then_250(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, body: bytes

@@ -1,8 +1,10 @@
 """notify/compose.py: what leaves is what the row says, whatever its values hold."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_string, policy
+from email.header import decode_header, make_header
 from typing import Any
 
 import pytest
@@ -165,6 +167,18 @@ def test_a_subject_stays_one_subject(subject: str) -> None:
     assert max(len(line) for line in composed.message.split(b"\r\n")) <= 78
     if subject == "=?utf-8?q?hi=0D=0AX-Evil:_1?=":
         assert message["Subject"] == subject, "its text is kept, not decoded a second time"
+
+
+@pytest.mark.parametrize("subject", ["é" * 400, "漢" * 200, "😀" * 100, "é" + "x" * 400, "a é " * 100, "=?" * 100])
+def test_rfc2047_2_encoded_words_are_short(subject: str) -> None:
+    composed, message = built(replace(MAIL, context={**CONTEXT, "subject": subject}))
+    head = composed.message.partition(b"\r\n\r\n")[0].decode()
+    words = re.findall(r"=\?utf-8\?[bq]\?[^?]*\?=", head)
+    assert words and max(len(word) for word in words) <= 75
+    assert max(len(line) for line in head.split("\r\n") if "=?" in line) <= 76
+    for word in words:
+        assert "\ufffd" not in str(make_header(decode_header(word))), "no character is split between two words"
+    assert message["Subject"] == clean(subject)
 
 
 def test_what_cannot_be_built_is_unfit_and_says_why() -> None:

@@ -105,6 +105,11 @@ def test_a_yes_out_of_its_place_is_no_yes(verb: str, reply: str, expected: type,
         assert bool(sink.messages) is (expected is Sent or verb == "."), "sent means that the whole mail was taken"
 
 
+def test_rfc5321_4_5_3_2_the_default_waits() -> None:
+    waits = Timeouts()
+    assert min(waits.connect, waits.command) >= 300 and waits.data >= 600
+
+
 @pytest.mark.parametrize("verb", ["greeting", "EHLO", "MAIL", "RCPT", "DATA", "."])
 @pytest.mark.parametrize("reply", [MUTE, DRIP])
 def test_a_silent_or_dripping_server_holds_a_worker_for_its_timeout_only(

@@ -108,6 +108,13 @@ def test_every_mail_of_the_catalogue_has_a_golden_one() -> None:
     assert len(list(HERE.glob("*.eml"))) == len(VARIANTS) * len(LANGUAGES), "no golden mail is left over"
 
 
+def test_rfc8098_no_mail_of_ours_is_a_report_or_asks_for_one() -> None:
+    for golden in HERE.glob("*.eml"):
+        head = golden.read_bytes().partition(b"\r\n\r\n")[0].lower()
+        for word in (b"multipart/report", b"disposition-notification", b"return-receipt", b"x-confirm-reading"):
+            assert word not in head, golden.name
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("variant", ["acknowledgement.unproved", "unknown_author"])
 def test_subjects_of_ours_are_short(variant: str, language: str) -> None:
