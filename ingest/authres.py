@@ -67,7 +67,7 @@ def read_authres(fields: Iterable[Field], border: Border | None, author_domain: 
 
 
 def parse_authres(value: str) -> AuthResStatement | None:
-    """One unfolded field value, or None where it cannot be read or names no authserv-id."""
+    """One unfolded field value (RFC 8601 §2.2), or None where it cannot be read or names no authserv-id."""
     if len(value) > _MAX_VALUE:
         return None
     try:

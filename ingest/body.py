@@ -47,7 +47,10 @@ def has_name(part: Part) -> bool:
 
 
 def choose(root: Part) -> Chosen:
-    """Sort the leaves as RFC 8621 §4.1.4 does, but for images, sound and film: those are files, always."""
+    """Sort the leaves as RFC 8621 §4.1.4 does, but for images, sound and film: those are files, always.
+
+    Of alternatives (RFC 2046 §5.1.4) the text and the HTML are kept; a type nobody knows is a file (RFC 2049 §2).
+    """
     chosen = Chosen()
     if root.children:
         _walk(root, False, chosen, chosen.text, chosen.html)

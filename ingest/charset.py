@@ -174,7 +174,7 @@ def html_charset(octets: bytes) -> str | None:
 
 
 def decode_words(value: str) -> str:
-    """`value` with its encoded words read (RFC 2047), adjacent ones joined before their octets are decoded."""
+    """`value` with its encoded words read (RFC 2047 §6.2), adjacent ones joined before their octets are decoded."""
     if "=?" not in value:
         return value
     out: list[str] = []

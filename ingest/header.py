@@ -97,7 +97,7 @@ class _Reader:
 
 
 def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> HeaderFacts:
-    """The facts of a header section; what is odd goes into `defects`."""
+    """The facts of a header section; what is odd goes into `defects`, fields that stand twice too (RFC 5322 §3.6)."""
     reader = _Reader(fields, defects)
     message = Message()
     froms = reader.values("from")
@@ -114,7 +114,7 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
     message["Subject"] = clean_line(decode_words(reader.first("subject", Defect.REPEATED_SUBJECT)))
     message["Date"] = raw_date = reader.first("date", Defect.REPEATED_DATE)
     mail = MailParser(message)  # type: ignore[no-untyped-call]
-    if raw_date and mail.date is None:
+    if raw_date and mail.date is None:  # neither of RFC 5322 §3.3 nor of §4.3; the time of receipt is what counts
         defects[Defect.DATE_INVALID] = None
     verdict, author, claims = read_author(froms, [address for _, address in mail.from_ or ()])
     if any(one.spaced for one in reader.by_name.get("from", ())):

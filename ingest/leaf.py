@@ -142,9 +142,9 @@ def raw_name(part: Part, charset: str | None = None) -> str | None:
 
 
 def clean_name(name: str) -> str:
-    """A name to show: the last path component, without controls and marks that hide or turn text (threats M10, T40).
+    """A name to show: the last path component (RFC 2183 §2.3), without controls and marks that hide or turn text.
 
-    Gives "" where nothing is left.
+    Gives "" where nothing is left. Threats M10, T40.
     """
     name = name.replace("\\", "/").rstrip("/ ").rpartition("/")[2]
     name = "".join(

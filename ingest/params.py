@@ -43,9 +43,10 @@ def _unquote(value: str) -> str:
 
 
 def text_param(params: dict[str, str], name: str, charset: str | None = None) -> str | None:
-    """The parameter `name` as text: RFC 2231 sections joined and decoded, else the plain value with its encoded words.
+    """The parameter `name` as text: its sections joined and decoded (RFC 2231 §3, §4), else the plain value.
 
-    `charset`: what to try for octets that carry no charset of their own.
+    `charset`: what to try for octets that carry no charset of their own. Encoded words, which do not belong there, are
+    read too.
     """
     sections: dict[int, tuple[str, bool]] = {}
     for key, value in params.items():

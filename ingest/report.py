@@ -105,7 +105,7 @@ class ReportParts:
 
 
 def read_report(parts: ReportParts) -> DeliveryReport | None:
-    """What the mail says about the delivery of another mail, or None (RFC 3464, RFC 5965, and other forms)."""
+    """What the mail says about the delivery of another mail, or None (RFC 3464, RFC 5965 §2, and other forms)."""
     returned = _returned(parts)
     found = _read_feedback(parts, returned)
     if found is None:
@@ -150,6 +150,7 @@ def _read_feedback(parts: ReportParts, returned: tuple[Fields, ...]) -> Delivery
 
 
 def _read_status_parts(parts: ReportParts) -> tuple[ReportedRecipient, ...]:
+    """The fields in a part of their own (RFC 3464 §2.1.1), whether or not it lies in a report of RFC 6522."""
     return _read_sections(parts.of_type(*_STATUS_TYPES))
 
 

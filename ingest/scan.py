@@ -5,7 +5,7 @@ Fails: never; a mail over a limit carries the limit's word and as many header fi
 
 The one authority on structure: boundary lines are told as RFC 2046 §5.1 and the standard library's feed parser tell
 them (a stack of boundaries; LF, CRLF or CR; a missing end boundary; preamble and epilogue skipped; mbox's From line).
-A message/rfc822 part is a leaf: what it contains belongs to another mail.
+A message/rfc822 part is a leaf: what it contains belongs to another mail (RFC 2046 §5.2.1).
 """
 
 import re
@@ -16,7 +16,7 @@ from ingest.defects import Defect, Limit, ScanLimits
 from ingest.params import read_params
 
 _BLOCK = 1024 * 1024
-_DELIMITER_CAP = 1000  # octets of a line that can be a boundary delimiter; RFC 2046 allows 70 + 4
+_DELIMITER_CAP = 1000  # octets of a line that can be a boundary delimiter; RFC 2046 §5.1.1 allows 70 + 4
 _FIELD = re.compile(rb"([!-9;-~]+)([ \t]*):")
 _GUESS_CAP = 64 * 1024
 _PLAIN_BOUNDARY = re.compile(rb"(?:^|[\r\n])--([^\r\n]{1,200})\r?\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[A-Za-z\-]{2,30}:")

@@ -75,7 +75,7 @@ def authenticate(
     """
     ask = Deadline(resolver, deadline_s)
     mail = SignedMail(octets)
-    domain = canonical_domain(author_domain) or author_domain.lower()
+    domain = canonical_domain(author_domain) or author_domain.lower()  # A-labels throughout: RFC 8616
     if border or envelope.source is Source.LMTP:  # the client is a relay of ours
         envelope = replace(envelope, client_ip=None)
     findings = _look(mail, envelope, domain, ask, min(now, envelope.received_at))

@@ -5,6 +5,7 @@
 
 aiosmtpd keeps the dialogue: command loop, RSET, NOOP, QUIT, STARTTLS. Ours are the gate, the timers, MAIL and RCPT in
 exact grammar, and DATA, which is read in blocks and never whole in memory. docs/threats.md T14, T15, T53-T55.
+Nobody parses here: the reply to the final dot must not wait for that (RFC 1123 §5.3.3, RFC 1047).
 """
 
 import asyncio

@@ -29,7 +29,7 @@ class Limits:
     size: int = 50 * 1024 * 1024  # octets of one mail, announced as SIZE (RFC 1870)
     memory: int = 16 * 1024 * 1024  # octets of small mails in memory, all connections together; beyond, files
     free: int = 256 * 1024 * 1024  # octets the spool's disk keeps free beside twice the size of one mail
-    recipients: int = 100  # of one mail; the next gets 452 (RFC 5321 §4.5.3.1.10)
+    recipients: int = 100  # of one mail; the next gets 452 (RFC 5321 §4.5.3.1.8, §4.5.3.1.10)
     errors: int = 20  # 5yz replies in one session; then 421
     connections: int = 1000
     connections_per_address: int = 20  # an IPv6 /64 counts as one address

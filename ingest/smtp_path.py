@@ -14,6 +14,7 @@ _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20
 _LABEL = r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_\u0080-\U0010ffff-]*[A-Za-z0-9_\u0080-\U0010ffff])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LITERAL = re.compile(r"\[[A-Za-z0-9:.-]+\]")
+# No lengths are asked here: more than RFC 5321 §4.5.3.1.1, §4.5.3.1.2 and §4.5.3.1.3 demand comes from real senders.
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 BAD_SYNTAX = "501 5.5.4 Syntax: {} <address> [parameters]"
@@ -26,7 +27,7 @@ NOT_ASCII = "553 5.6.7 The address needs SMTPUTF8"
 class PathArgument:
     """A path without its brackets ("" = the null path), its domain in lower case; parameters by upper-case name."""
 
-    local: str  # as sent: the case of a local part is its owner's business (§2.4)
+    local: str  # as sent: the case of a local part is its owner's business (RFC 5321 §2.4)
     domain: str  # "" = none was given
     quoted: bool
     parameters: dict[str, str | None]

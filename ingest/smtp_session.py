@@ -44,7 +44,8 @@ class SmtpSession(SMTP):
 
     command_size_limit = 2048  # RFC 5321 §4.5.3.1.4 asks for 512 and more with extensions
     command_size_limits: dict[str, int] = defaultdict(lambda: 2048)
-    line_length_limit = 4096  # of the buffer for commands; DATA does not pass through it
+    # of the buffer for commands; DATA does not pass through it, so text lines may have any length (§4.5.3.1.6)
+    line_length_limit = 4096
     protocol = "SMTP"
 
     def __init__(self, desk: Desk, listener: Listener) -> None:
@@ -181,7 +182,7 @@ class SmtpSession(SMTP):
         self._handler_coroutine.cancel()
 
     async def handle_exception(self, error: Exception) -> str:
-        """Whatever goes wrong within is ours, and is nobody's business (the library says 500 and the text)."""
+        """RFC 5321 §4.2.1: whatever goes wrong within is ours, hence 4yz, and nobody's business (the library: 500)."""
         if isinstance(error, asyncio.IncompleteReadError):  # the client closed its half and all is answered
             if self.transport is not None:
                 self.transport.close()
@@ -212,6 +213,7 @@ class SmtpSession(SMTP):
             await self.push("501 5.5.4 Syntax: EHLO hostname")
             return
         self._begin(hostname, extended=True)
+        # RFC 2920 §3.2: one command after the other, whatever more is in the buffer
         words = [self.hostname, "PIPELINING", f"SIZE {self._desk.limits.size}", "8BITMIME", "SMTPUTF8"]
         if self.tls_context is not None and self._tls_protocol is None:
             words.append("STARTTLS")
@@ -241,12 +243,12 @@ class SmtpSession(SMTP):
         if not self._desk.has_room():
             self._desk.counters.no_room += 1
             return NO_ROOM
-        self.envelope.mail_from = path.address
+        self.envelope.mail_from = path.address  # "" too: delivery reports have it (RFC 5321 §4.5.5)
         self.envelope.smtp_utf8 = "SMTPUTF8" in path.parameters
         return "250 2.1.0 Ok"
 
     def _unfit(self, parameters: dict[str, str | None]) -> str | None:
-        """The reply to parameters of MAIL that we cannot meet. RET and ENVID (DSN) are not offered, hence 555."""
+        """The reply to parameters of MAIL that we cannot meet. RET and ENVID (RFC 3461 §4) are not offered: 555."""
         left = dict(parameters)
         body = left.pop("BODY", "7BIT")
         if body is None or body.upper() not in ("7BIT", "8BITMIME"):
@@ -387,7 +389,7 @@ class SmtpSession(SMTP):
         if self._is_tls():
             await self.push("503 5.5.1 TLS is on already")
             return
-        await super().smtp_STARTTLS(arg or "")
+        await super().smtp_STARTTLS(arg or "")  # RFC 3207 §4.2: the library forgets EHLO and what came in plain
 
     async def smtp_VRFY(self, arg: str | None) -> None:
         await self.push("252 2.5.0 Send the mail and see")  # RFC 5321 §7.3: discloses nothing
@@ -441,7 +443,7 @@ class SmtpSession(SMTP):
 
 
 class LmtpSession(SmtpSession):
-    """RFC 2033: LHLO instead of HELO, and after DATA one reply for each recipient that got a 250."""
+    """RFC 2033 §4.1: LHLO instead of HELO; §4.2: after DATA one reply for each recipient that got a 250."""
 
     protocol = "LMTP"
 

@@ -32,7 +32,7 @@ NAME_CAP = 80
 ID_CAP = 250  # octets of a Message-ID that we repeat
 LATEST_REFERENCES = 3
 
-# RFC 3834 §5 and the three header sets: a person's answer is never marked as automatic, or the customer's
+# RFC 3834 §3.1.7, §5 and the three header sets: a person's answer is never marked as automatic, or the customer's
 # own helpdesk and vacation responder would treat it as a machine's.
 AUTOMATIC: Mapping[MailClass, tuple[tuple[str, str], ...]] = {
     MailClass.CONVERSATION: (),
@@ -46,7 +46,7 @@ AUTOMATIC: Mapping[MailClass, tuple[tuple[str, str], ...]] = {
     ),
 }
 
-# All names that ever leave, in their order.
+# All names that ever leave, in their order. No Cc and no Bcc: a mail has one recipient (RFC 5321 §7.2).
 HEADER_NAMES: tuple[str, ...] = (
     "From",
     "To",
@@ -205,7 +205,7 @@ def _headers(mail: OutgoingMail, rendered: Rendered, sender: Mailbox, recipient:
     yield "Subject", _unstructured("Subject", _subject(rendered))
     yield "Date", format_datetime(mail.date)
     yield "Message-ID", _id(mail.message_id)
-    if mail.in_reply_to and is_message_id(mail.in_reply_to):
+    if mail.in_reply_to and is_message_id(mail.in_reply_to):  # of receipts too: RFC 3834 §3.1.6
         yield "In-Reply-To", _id(mail.in_reply_to)
     if references := thread_references(mail.references, mail.in_reply_to):
         yield "References", "\r\n ".join(_id(one) for one in references)
@@ -247,7 +247,7 @@ def _mailbox(name: str, mailbox: Mailbox) -> str:
 
 
 def _unstructured(name: str, value: str) -> str:
-    """As it is where it fits one line of ASCII, else encoded words (RFC 2047), which fold at any character."""
+    """As it is where it fits one line of ASCII, else encoded words (RFC 2047 §2), which fold at any character."""
     if value.isascii() and "=?" not in value and len(name) + 2 + len(value) <= LINE:
         return value
     return _encoded(name, value)
@@ -319,7 +319,10 @@ def _boundary(of: str) -> str:
 
 
 def _crlf(text: str) -> bytes:
-    """UTF-8 with CRLF line ends and without controls. The lone dot and "From " of SMTP and mbox get encoded later."""
+    """UTF-8 without controls, every line end a CRLF (RFC 5321 §2.3.8, RFC 2045 §2.8).
+
+    The lone dot and "From " of SMTP and mbox get encoded later.
+    """
     one_kind = re.sub(r"\r\n?|[\u2028\u2029\x85]", "\n", text)
     return _TEXT_CONTROLS.sub("\ufffd", one_kind).replace("\n", "\r\n").encode()
 

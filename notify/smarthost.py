@@ -84,6 +84,7 @@ def open_smarthost(
 
     `smtps://user:password@host:465` TLS from the start; `smtp://host:587` and `smtp+starttls://` STARTTLS, demanded
     and verified; `smtp://` to a loopback address, or with `?tls=off`, in clear; `maildir:/path` no server at all.
+    RFC 8314 §3.3 prefers the first of these.
     PostdeskError where the URL is none of these.
     """
     parts = urlsplit(url)

@@ -1,7 +1,8 @@
 """Who does the From field name? Exactly one mailbox in strict grammar, or ambiguous (RFC 5322 §3.6.2, threats T03-T06).
 
 Pure. What a mail server authenticated and what we read must be the same address, so a field that two readers could
-understand in two ways names nobody. Harmless oddities are accepted where only one address can be seen by anybody.
+understand in two ways names nobody; nor does a group (RFC 6854). Harmless oddities are accepted where only one address
+can be seen by anybody.
 """
 
 import re
