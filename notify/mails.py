@@ -45,6 +45,8 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
     if context is None:
         return Unfit(reason="what it is about is gone")
     policy, keys = letterhead.policy, letterhead.keys
+    # T25: a Message-ID is a text too; the ids of a mail that may be forged do not leave under our name
+    names_ids = mail.threaded and claimed.context.get("sender_text") != 0
     return OutgoingMail(
         mail=claimed.mail,
         kind=mail.kind,
@@ -58,8 +60,8 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
         date=claimed.created,
         loop_marker=mint_loop_marker(keys, policy.desk_domain),
         reply_to=_reply_to(rows, letterhead, mail),
-        in_reply_to=_answered_id(rows) if mail.threaded else None,
-        references=rows.message_ids if mail.threaded else (),
+        in_reply_to=_answered_id(rows) if names_ids else None,
+        references=rows.message_ids if names_ids else (),
         ticket=claimed.ticket if mail.threaded else None,
         reason=rows.participant.role if rows.participant else None,
         context={**context, "vendor": letterhead.vendor, "marker": _marker(rows, letterhead)},

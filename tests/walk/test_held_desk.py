@@ -127,15 +127,16 @@ def test_what_nobody_decides_is_discarded_in_the_end_and_the_ledger_says_so(desk
         assert sum(count_ledger(session).values()) == before, "accepted is the sum of what became of them"
 
 
-@pytest.mark.parametrize("reason", [*KINDS, Reason.BESIDE_TICKET, Reason.LOOP_BROKEN], ids=str)
-def test_every_kind_can_be_let_through(desk: SmallDesk, reason: Reason) -> None:
-    id = one_of_each(desk)[reason]
+def test_every_kind_can_be_let_through(desk: SmallDesk) -> None:
     acme = only(desk.rows(CUSTOMER), name="Acme")[0]["id"]
-    receipt = release(desk.pipeline, id, Release(by="anna@nordvik.test", customer=acme))
-    assert receipt and receipt.ticket, reason
-    row = desk.ledger(id)
-    assert (row["reason"], row["ticket"]) == (Reason.RELEASED, receipt.ticket)
-    assert id not in held(desk)
+    found = one_of_each(desk)
+    del found[Reason.POISON]  # `shunt retry`, once the fault is mended
+    for reason, id in found.items():
+        receipt = release(desk.pipeline, id, Release(by="anna@nordvik.test", customer=acme))
+        assert receipt and receipt.ticket, reason
+        row = desk.ledger(id)
+        assert (row["reason"], row["ticket"]) == (Reason.RELEASED, receipt.ticket), reason
+    assert not set(found.values()) & set(held(desk))
 
 
 def test_a_release_learns_the_address_only_when_asked(desk: SmallDesk) -> None:
