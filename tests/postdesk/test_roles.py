@@ -5,6 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from postdesk.roles import ROLES
 from tests.desk import TestDesk, mail, wait_until
 
 
@@ -25,25 +26,28 @@ def _states(desk: TestDesk) -> dict[str, int]:
     return {state: number for state, number in states.items() if number}
 
 
+def _roles(supervisor: int) -> list[psutil.Process]:
+    return psutil.Process(supervisor).children()
+
+
 def test_every_killed_role_comes_back(desk: TestDesk) -> None:
     with desk.running() as supervisor:
-        roles = psutil.Process(supervisor.pid).children()
-        assert len(roles) == 4
+        roles = wait_until(lambda: len(them := _roles(supervisor.pid)) == len(ROLES) and them, "every role")
         for role in roles:
             role.kill()
-        wait_until(lambda: len(psutil.Process(supervisor.pid).children()) == 4, "four roles again")
+        wait_until(lambda: len(_roles(supervisor.pid)) == len(ROLES), "every role again")
         wait_until(desk.answers, "the listener")
         _send(desk, "labels")
         wait_until(lambda: _states(desk) == {"ticket-opened": 1}, "the ticket")
     log = (desk.folder / "run.log").read_text()
-    assert all(f'"ended": "{name}"' in log for name in ("listen", "pipeline", "dispatch", "schedule"))
+    assert all(f'"ended": "{name}"' in log for name in ROLES)
 
 
 def test_nothing_is_left_running(desk: TestDesk) -> None:
     with desk.running() as supervisor:
         everybody = wait_until(
-            lambda: len(them := psutil.Process(supervisor.pid).children(recursive=True)) >= 6 and them,
-            "four roles and two workers",
+            lambda: len(them := psutil.Process(supervisor.pid).children(recursive=True)) >= len(ROLES) + 2 and them,
+            "every role and two workers",
         )
     assert not [process for process in everybody if process.is_running()]
 
@@ -70,7 +74,7 @@ def test_a_mail_that_kills_its_worker_is_held_and_brought_back(desk: TestDesk) -
 
 def test_only_what_is_asked_for(desk: TestDesk) -> None:
     with desk.running(only="listen,dispatch") as supervisor:
-        assert len(psutil.Process(supervisor.pid).children()) == 2
+        wait_until(lambda: len(_roles(supervisor.pid)) == 2, "two roles")
     refused = desk.call("run", "--only", "listen,portals")
     assert refused.returncode == 2
     assert "the roles are listen, pipeline, dispatch, schedule" in refused.stderr
