@@ -4,10 +4,20 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+from models.vocabulary import Belief, LedgerState, MailClass, MailKind, MailName, MatchedBy, Reason
+from notify.compose import AUTOMATIC
+from notify.mails import CATALOGUE
+from postdesk.__main__ import app
+from rules.access_mail import ORDERS
+from templates.catalogue import LANGUAGES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -139,3 +149,110 @@ def test_other_rfcs_are_named_where_it_says() -> None:
     assert [number for number, _ in others] == sorted({number for number, _ in others})
     for number, files in others:
         assert files and all(number in mentions_in(path) for path in files), number
+
+
+# --- reasons.md -------------------------------------------------------------------------------------------------
+
+REASONS = "Why a ticket opens|Why an article is added|Commands and access|Machines|Held for a person's judgment"
+WORDS: dict[str, type[StrEnum]] = {
+    "States": LedgerState,
+    **dict.fromkeys((*REASONS.split("|"), "Why it was discarded later"), Reason),
+    "What led a mail to its ticket": MatchedBy,
+    "What wrote the mail": MailKind,
+    "Belief": Belief,
+}
+
+
+def test_each_word_of_a_decision_is_explained_once() -> None:
+    listed: dict[type[StrEnum], list[str]] = {kind: [] for kind in WORDS.values()}
+    for heading, rows in tables(page("reasons.md")):
+        for word, meaning, what_to_do in rows:
+            assert meaning and what_to_do, word
+            listed[WORDS[heading]] += quoted(word)
+    for kind, words in listed.items():
+        assert sorted(words) == sorted(kind), kind.__name__
+
+
+# --- mails.md ---------------------------------------------------------------------------------------------------
+
+
+def test_each_mail_is_on_the_page() -> None:
+    (_, classes), (_, mails) = tables(page("mails.md"))
+    assert {quoted(one[0])[0]: quoted(one[2]) for one in classes} == {
+        kind: [f"{name}: {value}" for name, value in AUTOMATIC[kind]] for kind in MailClass
+    }
+    assert [quoted(one[0])[0] for one in mails] == list(MailName)
+    assert set(CATALOGUE) == set(MailName)
+    for name, who, when, kind, way in mails:
+        mail = MailName(quoted(name)[0])
+        catalogued = CATALOGUE[mail]
+        assert who and when and quoted(kind) == [catalogued.kind], mail
+        assert way.startswith("answers") is catalogued.threaded, mail
+        assert ("orders: " in way) is catalogued.takes_orders, mail
+        if mail in ORDERS:
+            assert way.partition("orders: ")[2].split(", ") == [order.value for order in ORDERS[mail]], mail
+        assert ("null reverse-path" in when) is catalogued.null_return_path, mail
+        assert ("calendar file" in when) is (catalogued.calendar is not None), mail
+        assert all((ROOT / "templates" / "mail" / mail / part).is_file() for part in ("subject.txt", "body.html"))
+    assert f"{', '.join(LANGUAGES[:-1])} or {LANGUAGES[-1]}" in page("mails.md")
+
+
+# --- commands.md ------------------------------------------------------------------------------------------------
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """(name, command) of everything that can be called."""
+    inner = getattr(command, "commands", {})
+    if path and (not inner or command.invoke_without_command):
+        yield " ".join(path), command
+    for name, one in inner.items():
+        yield from commands(one, *path, name)
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def options(name: str) -> set[str]:
+    return {param.opts[0] for param in COMMANDS[name].params if param.param_type_name == "option"}
+
+
+def arguments(name: str) -> list[str]:
+    params = (param for param in COMMANDS[name].params if param.param_type_name == "argument")
+    return [param.name.upper() + ("…" if param.nargs == -1 else "") for param in params]
+
+
+def command_rows() -> dict[str, list[str]]:
+    """Name with arguments → its row."""
+    return {quoted(row[0])[0]: row for _, rows in tables(page("commands.md")) for row in rows}
+
+
+def test_each_command_is_on_the_page() -> None:
+    called = {" ".join((name, *arguments(name))) for name in COMMANDS}
+    assert set(command_rows()) == called
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_is_described_as_it_is(name: str) -> None:
+    _, what, listed, example = command_rows()[" ".join((name, *arguments(name)))]
+    assert what
+    assert set(quoted(listed)) == options(name)
+    (shown,) = quoted(example)
+    said = re.fullmatch(rf"postdesk (?:--config \S+ )?{name}\b(.*)", shown)
+    assert said, shown
+    given = set(re.findall(r"(?:^| )(--[a-z-]+)", said[1]))
+    needed = {p.opts[0] for p in COMMANDS[name].params if p.required and p.param_type_name == "option"}
+    assert needed <= given <= options(name)
+
+
+def test_what_programs_rely_on_is_there() -> None:
+    promised = page("commands.md").split("```")[1].strip().splitlines()
+    assert len(promised) > 20
+    for line in promised:
+        name = line.partition(" --")[0]
+        assert set(line.split()[len(name.split()) :]) <= options(name), line
+
+
+def test_every_command_that_reads_speaks_json() -> None:
+    for name in COMMANDS:
+        if name.rpartition(" ")[2] in ("list", "show", "count", "conflicts", "doctor", "explain", "version"):
+            assert "--json" in options(name), name
