@@ -94,7 +94,7 @@ async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = page(request, "error", error.status_code, status=error.status_code)
+    answer = page(request, "error", error.status_code, status=error.status_code, here="/")
     answer.headers.update(error.headers or {})
     return answer
 
@@ -108,4 +108,4 @@ def _failed(request: Request, error: Exception) -> Response:
 def _error_page(request: Request, status: int) -> Response:
     """A page that asks the database nothing."""
     request.state.viewer = None
-    return page(request, "error", status, status=status)
+    return page(request, "error", status, status=status, here="/")

@@ -5,6 +5,7 @@ Takes: a template's name and plain values.  Gives: the response.  Fails: as a br
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def _accepted(header: str) -> list[str]:
 # --- templates --------------------------------------------------------------------------------------------------
 
 
+@cache
 def _environment(folders: tuple[Path, ...], language: str) -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
