@@ -32,14 +32,14 @@ def loans_ending(session: Session, now: datetime, by: datetime) -> list[tuple[in
     return [(row.id, row.until) for row in rows]
 
 
-def requests_to_invite(session: Session) -> list[tuple[int, datetime]]:
-    """Approved requests, and when they were."""
+def requests_to_invite(session: Session) -> list[tuple[int, int]]:
+    """Approved requests, and the seat that each approval reserved: another one each time."""
     rows = session.connection().execute(
-        sa.select(ACCESS_REQUEST.c.id, ACCESS_REQUEST.c.decided_at, ACCESS_REQUEST.c.created)
+        sa.select(ACCESS_REQUEST.c.id, ACCESS_REQUEST.c.seat)
         .where(ACCESS_REQUEST.c.state == AccessState.APPROVED)
         .order_by(ACCESS_REQUEST.c.due)
     )
-    return [(row.id, row.decided_at or row.created) for row in rows]
+    return [(row.id, row.seat) for row in rows]
 
 
 def requests_to_warn(session: Session, by: datetime) -> list[tuple[int, datetime]]:
@@ -57,11 +57,11 @@ def unproved_over(session: Session, before: datetime) -> list[int]:
     return list(session.connection().execute(sa.select(ACCESS_REQUEST.c.id).where(*over)).scalars())
 
 
-def invitations_over(session: Session, before: datetime) -> list[tuple[int, datetime]]:
-    """Requests whose invitation left before then and was not accepted, and when it left."""
+def invitations_over(session: Session, before: datetime) -> list[tuple[int, int]]:
+    """Requests whose invitation left before then and was not accepted, and the seat that was reserved."""
     over = (ACCESS_REQUEST.c.state == AccessState.INVITED, ACCESS_REQUEST.c.invited_at <= before)
-    rows = session.connection().execute(sa.select(ACCESS_REQUEST.c.id, ACCESS_REQUEST.c.invited_at).where(*over))
-    return [(row.id, row.invited_at) for row in rows]
+    rows = session.connection().execute(sa.select(ACCESS_REQUEST.c.id, ACCESS_REQUEST.c.seat).where(*over))
+    return [(row.id, row.seat) for row in rows]
 
 
 def customers_with_contracts(session: Session) -> list[tuple[int, str]]:

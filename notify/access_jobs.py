@@ -135,7 +135,7 @@ def _reminders(session: Session, now: datetime, policy: Policy) -> Iterator[Due]
 
 
 def _invitations(session: Session, now: datetime, policy: Policy) -> Iterator[Due]:
-    return (Due(request=id, period=decided.isoformat()) for id, decided in requests_to_invite(session))
+    return (Due(request=id, period=f"seat:{seat}") for id, seat in requests_to_invite(session))
 
 
 def _warnings(session: Session, now: datetime, policy: Policy) -> Iterator[Due]:
@@ -146,7 +146,7 @@ def _warnings(session: Session, now: datetime, policy: Policy) -> Iterator[Due]:
 def _ends(session: Session, now: datetime, policy: Policy) -> Iterator[Due]:
     yield from (Due(request=id, period="unproved") for id in unproved_over(session, now - policy.proof_lifetime))
     over = invitations_over(session, now - policy.invitation_lifetime)
-    yield from (Due(request=id, period=invited.isoformat()) for id, invited in over)
+    yield from (Due(request=id, period=f"seat:{seat}") for id, seat in over)
 
 
 STEPS: tuple[Step, ...] = (
