@@ -1,0 +1,123 @@
+"""A signed order sent again orders nothing (threat T12): real signatures, a real DNS server, both databases.
+
+The attacker has one mail that an agent really signed. He may send it again as often as he likes, from anywhere, to
+anybody, with everything changed that the signature does not cover.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ingest.parse import FileOctets
+from ingest.resolver import DnsResolver
+from ingest.sender_auth import authenticate
+from models.mail import AuthEvidence, Mailbox, SpooledMail
+from models.ticket import ARTICLE, PARTICIPANT
+from models.vocabulary import ArticleKind, Reason
+from rules.tokens import mint_reply_address
+from tests.dns_server import DnsServer
+from tests.ingest.signing import rsa_key, sign
+from tests.walk.small_desk import SmallDesk, letter, only, policy
+
+ANNA, SU = "anna@staff.test", "su@acme.test"
+
+
+class SigningDesk(SmallDesk):
+    """Asks the real sender check; its time is the real one, since signatures have theirs."""
+
+    dns: DnsServer
+
+    def _authenticate(self, spooled: SpooledMail, author: Mailbox) -> AuthEvidence:
+        with spooled.path.open("rb") as file:
+            return authenticate(
+                FileOctets(file, spooled.offset, spooled.size),
+                spooled.envelope,
+                author.address.rpartition("@")[2],
+                DnsResolver(["127.0.0.1"], port=self.dns.port),
+                now=self.time,
+            )
+
+
+@pytest.fixture
+def desk(database: sa.Engine, tmp_path: Path) -> Iterator[SigningDesk]:
+    records = {
+        ("_dmarc.staff.test", "TXT"): "v=DMARC1; p=reject",
+        ("s._domainkey.staff.test", "TXT"): rsa_key().record,
+        ("acme.test", "TXT"): "v=spf1 -all",
+    }
+    with DnsServer(records) as dns:
+        made = SigningDesk(engine=database, folder=tmp_path, policy=policy(agent_by_mail=True), time=datetime.now(UTC))
+        made.dns = dns
+        made.people("Acme", SU, domain="acme.test")
+        made.agent(ANNA)
+        yield made
+
+
+def _ticket(desk: SigningDesk) -> tuple[int, str]:
+    """A ticket, and Anna's own reply address on it."""
+    (id,) = desk.take(letter(SU))
+    number = desk.ledger(id)["ticket"]
+    (anna,) = only(desk.rows(PARTICIPANT), ticket=number, address=ANNA)
+    keys, support = desk.pipeline.keys, desk.policy.mailboxes[0].address
+    return number, mint_reply_address(keys, support, number, anna["id"], anna["generation"])
+
+
+def _order(desk: SigningDesk, to: str, *names: bytes) -> bytes:
+    raw = (
+        f"From: Anna <{ANNA}>\r\nTo: {to}\r\nSubject: Re: Export stops\r\nDate: {format_datetime(desk.time)}\r\n"
+        "Message-ID: <answer@staff.test>\r\n\r\nPlease restart it.\r\n"
+    ).encode()
+    more = {"include_headers": list(names)} if names else {}
+    return sign(raw, "staff.test", **more)
+
+
+def answers(desk: SigningDesk) -> list[str]:
+    return [row["text"] for row in only(desk.rows(ARTICLE), kind=ArticleKind.OUTBOUND)]
+
+
+def test_T12_a_signed_order_counts_once(desk: SigningDesk) -> None:
+    number, to = _ticket(desk)
+    order = _order(desk, to)
+    (first,) = desk.take(order, to=to)
+    assert desk.ledger(first)["reason"] is Reason.AGENT_REPLY, desk.ledger(first)["trace"]
+    again = [
+        order,
+        b"Content-Type: text/html\r\n" + order,  # not signed: the parser sees another text, so it is no second copy
+        b"Content-Type: text/plain; charset=utf-16\r\n" + order,
+        b"X-New: 1\r\nReply-To: x@evil.test\r\n" + order,
+        order.replace(b" b=", b" b=\r\n ", 1),
+    ]
+    for raw in again:
+        (id,) = desk.take(raw, to=to, reverse_path="x@evil.test")
+        assert desk.ledger(id)["reason"] in (Reason.SECOND_COPY, Reason.AGENT_BY_MAIL), raw[:60]
+    assert answers(desk) == ["Please restart it."]
+    assert {row["reason"] for row in map(desk.ledger, desk.take(*again, to=to))} <= {
+        Reason.SECOND_COPY,
+        Reason.AGENT_BY_MAIL,
+    }
+    assert answers(desk) == ["Please restart it."] and number
+
+
+def test_T12_replays_that_arrive_together_count_once(desk: SigningDesk) -> None:
+    _, to = _ticket(desk)
+    order = _order(desk, to)
+    desk.take(*(b"Content-Type: text/html; x=%d\r\n" % n + order for n in range(5)), order, to=to)
+    assert len(answers(desk)) == 1
+
+
+def test_T12_what_is_not_signed_can_be_aimed_elsewhere(desk: SigningDesk) -> None:
+    """To is not signed: the attacker puts the reply address of another ticket there."""
+    _, to = _ticket(desk)
+    (id,) = desk.take(letter(SU, "Another", "Another matter.", Message_ID="<other@acme.test>"))
+    (anna,) = only(desk.rows(PARTICIPANT), ticket=desk.ledger(id)["ticket"], address=ANNA)
+    support = desk.policy.mailboxes[0].address
+    aim = mint_reply_address(desk.pipeline.keys, support, desk.ledger(id)["ticket"], anna["id"], anna["generation"])
+    loose = _order(desk, to, b"from", b"subject", b"date", b"message-id")
+    (turned,) = desk.take(loose.replace(to.encode(), aim.encode()), to=aim)
+    row = desk.ledger(turned)
+    assert (row["auth"]["belief"], row["reason"]) == ("believed", Reason.AGENT_BY_MAIL)
+    assert answers(desk) == []
