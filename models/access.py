@@ -21,6 +21,7 @@ from models.access_values import (
     MoveRequest,
     PassTickets,
     ReleaseHeld,
+    ReleaseWaiting,
     RequestAccess,
     ReserveSeat,
     TurnSeat,
@@ -31,7 +32,7 @@ from models.customer import CUSTOMER, SEAT, add_contact, main_address
 from models.db import is_snapshot
 from models.decision import Notice
 from models.errors import PostdeskError
-from models.held import drop, release_later
+from models.held import drop, release_later, release_waiting
 from models.one_use import add_link, end_links
 from models.outbox import enqueue
 from models.ticket import pass_tickets
@@ -146,6 +147,9 @@ class _Work:
             case ReleaseHeld():
                 if release_later(self._session, action.held, action.by, action.customer, self._now):
                     self._tell("held.wish", f"held:{action.held}")
+            case ReleaseWaiting():
+                for id in release_waiting(self._session, action.author, action.customer, self._now):
+                    self._tell("held.wish", f"held:{id}")
             case DeclineHeld():
                 if drop(self._session, action.held, action.by, self._now):
                     self._tell("held.decline", f"held:{action.held}")

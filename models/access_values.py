@@ -230,6 +230,14 @@ class ReleaseHeld:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseWaiting:
+    """What this person wrote before there was access is decided again for the customer (domain.md 3.5)."""
+
+    author: str
+    customer: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeclineHeld:
     held: str
     by: str
@@ -245,5 +253,6 @@ AccessAction = (
     | MintLink
     | EndLinks
     | ReleaseHeld
+    | ReleaseWaiting
     | DeclineHeld
 )

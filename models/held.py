@@ -104,6 +104,19 @@ def release_later(session: Session, id: str, by: str, customer: int | None, now:
     return session.connection().execute(statement).first() is not None
 
 
+def release_waiting(session: Session, author: str, customer: int, now: datetime) -> list[str]:
+    """The author has access to this customer now: what waited for that is decided again soon; the ids."""
+    waits = (HELD.c.state == HeldState.HELD, HELD.c.author == address_key(author), HELD.c.release_by.is_(None))
+    only = HELD.c.reason.in_((Reason.UNKNOWN_CUSTOMER, Reason.COLLEAGUE_WITHOUT_SEAT))
+    statement = (
+        sa.update(HELD)
+        .where(*waits, only)
+        .values(release_by=address_key(author), release_customer=customer, decided_at=now)
+        .returning(HELD.c.id)
+    )
+    return sorted(session.connection().execute(statement).scalars())
+
+
 def wanted_releases(session: Session, *, limit: int = 100) -> list[tuple[str, Release]]:
     """The mails that somebody wants let through, and the word with which each is decided again."""
     wanted = (HELD.c.state == HeldState.HELD, HELD.c.release_by.is_not(None))

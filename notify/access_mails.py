@@ -10,6 +10,7 @@ from datetime import timedelta
 from models.access_values import APPLICANT_TEXT_CAP
 from models.access_views import AccessRows, LinkView, RequestView, SeatView
 from models.mail_views import MailRows
+from models.names import canonical_address
 from models.vocabulary import AccessKind, Answer, Command, LinkPurpose, MailClass, MailName
 from notify.ics import day_file
 from notify.letterhead import CataloguedMail, Letterhead
@@ -186,7 +187,8 @@ def _asked(asked: RequestView) -> dict[str, Plain]:
 
 
 def _loan(seat: SeatView) -> dict[str, Plain]:
-    return {"holder": _who(seat), "regular": seat.regular, "starts": seat.starts_on, "ends": seat.ends_on}
+    regular = seat.regular if seat.regular and canonical_address(seat.regular) else unlinked(seat.regular or "")
+    return {"holder": _who(seat), "regular": regular or None, "starts": seat.starts_on, "ends": seat.ends_on}
 
 
 def _people(seats: tuple[SeatView, ...]) -> tuple[dict[str, Plain], ...]:

@@ -22,6 +22,7 @@ from models.access_values import (
     MintLink,
     MoveRequest,
     ReleaseHeld,
+    ReleaseWaiting,
     RequestAccess,
     RequestFact,
     ReserveSeat,
@@ -216,7 +217,8 @@ def accept(facts: AccessFacts, now: datetime) -> Ruling:
     if seat.stands_in_for is None:
         turned = TurnSeat(seat=seat.id, was=seat.state, now=SeatState.ACTIVE)
         opened = seats.told(facts, seat, SeatChange.OPENED)
-        return seats.merged(accepted, Ruling(answer=Answer.DONE, actions=(turned,), notices=opened))
+        waiting = ReleaseWaiting(author=seat.address, customer=seat.customer)
+        return seats.merged(accepted, Ruling(answer=Answer.DONE, actions=(turned, waiting), notices=opened))
     if now < seat.starts:
         turned = TurnSeat(seat=seat.id, was=seat.state, now=SeatState.PLANNED)
         planned = seats.told(facts, seat, SeatChange.PLANNED)

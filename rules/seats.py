@@ -12,6 +12,7 @@ from models.access_values import (
     AccessFacts,
     FlagSeat,
     PassTickets,
+    ReleaseWaiting,
     SeatFact,
     StaffFact,
     TurnSeat,
@@ -97,6 +98,7 @@ def start(facts: AccessFacts, seat: SeatFact, now: datetime) -> Ruling:
             TurnSeat(seat=regular.id, was=SeatState.ACTIVE, now=rests, why="lent" if seat.until else "replaced"),
             TurnSeat(seat=seat.id, was=seat.state, now=SeatState.ACTIVE, slot=regular.slot),
             PassTickets(customer=seat.customer, giver=regular.contact, taker=seat.contact),
+            ReleaseWaiting(author=seat.address, customer=seat.customer),
         ),
         notices=told(facts, seat, SeatChange.STARTED if seat.until else SeatChange.HOLDER),
     )

@@ -207,6 +207,20 @@ def test_a_new_superuser(desk: Desk) -> None:
     assert vias == {"mail", "job", "form"}
 
 
+def test_what_was_written_before_is_opened_with_the_access(desk: Desk) -> None:
+    """domain.md 3.5: kept, and opened as soon as access is granted."""
+    before = desk.write(MARIA, SUPPORT, "No imprime.")
+    assert before.state is LedgerState.HELD
+    desk.write(MARIA, ACCESS, NEW)
+    desk.reply(ANNA, "access_desk_notice", "approve")
+    with transaction(desk.engine) as session:
+        assert wanted_releases(session) == []
+    desk.enter_code(MARIA)
+    with transaction(desk.engine) as session:
+        ((id, word),) = wanted_releases(session)
+    assert id == before.ledger_id and (word.by, word.customer) == (MARIA, desk.customer)
+
+
 INSTEAD = NEW + "En lugar de: Lucía Ibarra\nDesde: 1 de diciembre de 2026\nHasta: 15 de diciembre de 2026\n"
 
 
