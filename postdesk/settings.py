@@ -171,6 +171,7 @@ class Settings(BaseSettings):
     )
     agent_by_mail: bool = Field(False, description="Believed agents may answer tickets from their own mail client.")
     held_days: int = Field(7, ge=1, le=365, description="Days that a held mail of an unknown author is kept.")
+    held_other_days: int = Field(90, ge=1, le=3650, description="Days that any other held mail is kept.")
 
     # the way out
     smarthost: Annotated[str, AfterValidator(_smarthost_url)] = Field(

@@ -282,6 +282,7 @@ def policy_of(settings: Settings) -> "Policy":
         authentication=settings.authentication,
         agent_by_mail=settings.agent_by_mail,
         held_unknown=timedelta(days=settings.held_days),
+        held_others=timedelta(days=settings.held_other_days),
     )
 
 

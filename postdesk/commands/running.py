@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from postdesk.console import JsonFlag, open_desk, show_json, wrong
+from postdesk.console import JsonFlag, open_desk, show_json, tell, wrong
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -36,6 +36,7 @@ def run(
         if name not in roles_of(desk):
             wrong(f"--only {name}: set http_listen in postdesk.toml first")
     desk.require_ready()
+    warn_of_python()
     desk.engine.dispose()  # nothing that is open now may live on in two processes
     log.configure("run")
     raise typer.Exit(supervise_roles(desk, names))
@@ -57,6 +58,7 @@ def work(
         wrong("say `postdesk work --until-idle`; to go on for ever: `postdesk run`")
     desk = open_desk(ctx)
     desk.require_ready()
+    warn_of_python()
     log.configure("work")
     done = work_until_idle(desk)
     show_json(done) if json_ else print(", ".join(f"{count} {what}" for what, count in done.items()))
@@ -83,6 +85,14 @@ def tick(
     desk.move_clock(step)
     done = {"now": desk.now(), **work_until_idle(desk)}
     show_json(done) if json_ else print(", ".join(f"{what}: {value}" for what, value in done.items()))
+
+
+def warn_of_python() -> None:
+    """At start: does the interpreter do what the second line of defence rests on? (T60)"""
+    from notify.selfcheck import check_python
+
+    for finding in check_python():
+        tell(f"warning: {finding}; see `postdesk doctor`")
 
 
 def parse_duration(text: str) -> timedelta | None:

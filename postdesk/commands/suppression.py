@@ -44,7 +44,5 @@ def lift(ctx: typer.Context, address: str, by: By = "desk") -> None:
     with transaction(desk.engine) as session:
         if not unsuppress(session, address):
             no(f"{address}: is not suppressed; see `postdesk suppression list`")
-        append(
-            session, now, who=by, what="suppression.lift", subject=f"address:{address.lower()}", via="command"
-        )
+        append(session, now, who=by, what="suppression.lift", subject=f"address:{address.lower()}", via="command")
     tell(f"{address} gets mail again")

@@ -17,7 +17,9 @@ from ingest.spool import Spool
 from models.db import make_engine, transaction
 from models.mail import Envelope
 from models.vocabulary import LedgerState, Source
+from notify.selfcheck import check_python
 from postdesk.__main__ import app
+from postdesk.commands.running import warn_of_python
 from tests.desk import TestDesk, mail
 
 FIRST_MAIL = mail(
@@ -321,3 +323,19 @@ def test_a_paused_ticket_tells_its_story_and_is_resumed(desk: TestDesk) -> None:
     desk.run("ticket", "resume", str(number), "--as", "anna@nordvik.test")
     assert not desk.json("ticket", "show", str(number))["paused"]
     assert desk.call("ticket", "resume", str(number)).returncode == 1
+
+
+def test_T60_at_start_a_python_that_writes_injected_fields_is_told(desk: TestDesk) -> None:
+    done = desk.call("work", "--until-idle")
+    assert done.returncode == 0
+    assert ("CVE-2024-6923" in done.stderr) == bool(check_python())
+
+
+def test_T60_the_warning_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("notify.selfcheck.header_injection_refused", lambda: False)
+    warn_of_python()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: this Python writes header fields with line ends in them")
+    monkeypatch.setattr("notify.selfcheck.header_injection_refused", lambda: True)
+    warn_of_python()
+    assert capsys.readouterr().err == ""
