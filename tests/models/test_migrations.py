@@ -1,0 +1,36 @@
+"""migrations/: a desk with data in it comes to the newest schema, on both databases."""
+
+import sqlalchemy as sa
+from alembic import command
+
+from models.db import _configured, is_current, make_engine, migrate
+
+ROWS = """
+INSERT INTO customer (id, name, language, zone, colleagues, needs_belief, seats, created)
+    VALUES (1, 'Acme', 'en', 'UTC', 'hold', false, 2, '2026-01-01');
+INSERT INTO contact (id, name, created)
+    VALUES (1, 'Lucía', '2026-01-01'), (2, 'Jon', '2026-01-01'), (3, 'Eva', '2026-01-01');
+INSERT INTO contact_address (contact, address, main) VALUES (1, 'lucia@acme.test', true);
+INSERT INTO contact_customer (contact, customer) VALUES (1, 1), (2, 1), (3, 1);
+INSERT INTO seat (id, customer, contact, state, starts) VALUES
+    (1, 1, 1, 'active', '2026-01-01'), (2, 1, 2, 'ended', '2026-01-01'), (3, 1, 3, 'active', '2026-01-01');
+"""
+
+
+def test_a_desk_with_seats_gets_slots(empty_database_url: str) -> None:
+    engine = make_engine(empty_database_url)
+    with _configured() as config, engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with engine.begin() as connection:
+        for statement in filter(str.strip, ROWS.split(";")):
+            connection.execute(sa.text(statement))
+    migrate(engine)
+    assert is_current(engine)
+    with engine.connect() as connection:
+        seats = connection.execute(sa.text("SELECT id, state, slot FROM seat ORDER BY id")).all()
+        customers = connection.execute(sa.text("SELECT name, approves_access FROM customer")).all()
+        people = connection.execute(sa.text("SELECT count(*) FROM contact_customer")).scalar_one()
+    assert [tuple(row) for row in seats] == [(1, "active", 1), (2, "ended", None), (3, "active", 2)]
+    assert [(row[0], bool(row[1])) for row in customers] == [("Acme", False)] and people == 3
+    engine.dispose()
