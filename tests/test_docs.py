@@ -256,3 +256,30 @@ def test_every_command_that_reads_speaks_json() -> None:
     for name in COMMANDS:
         if name.rpartition(" ")[2] in ("list", "show", "count", "conflicts", "doctor", "explain", "version"):
             assert "--json" in options(name), name
+
+
+# --- what all pages share ---------------------------------------------------------------------------------------
+
+PAGES = sorted(str(path.relative_to(ROOT)) for path in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_page_points_to_is_there(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#\s]+)\)", text):
+        assert "://" in link or (ROOT / name).parent.joinpath(link).is_file(), link
+    for file in re.findall(rf"`((?:{'|'.join(ROOMS)}|tests|docs|bench|migrations)/[\w./-]+\.\w+)", text):
+        assert (ROOT / file).is_file(), file
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_page_tells_to_type_exists(name: str) -> None:
+    """`ticket reply 1042 --as …` in backquotes: the command and its options are there."""
+    groups = {command.split()[0] for command in COMMANDS}
+    for span in quoted(re.sub(r"```.*?```", "", (ROOT / name).read_text("utf-8"), flags=re.DOTALL)):
+        words = span.removeprefix("postdesk ").split()
+        called = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in COMMANDS), None)
+        if called is None or (len(words) == 1 and not span.startswith("postdesk ")):
+            assert called or len(words) < 2 or words[0] not in groups, f"{span!r} is no command"
+            continue
+        assert set(re.findall(r"--[a-z-]+", span)) - {"--config"} <= options(called), span
