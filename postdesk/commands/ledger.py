@@ -85,4 +85,4 @@ def counted(desk: Any) -> dict[str, Any]:
             break
     spooled = after.new + after.work + shunted
     every = {state.value: states.get(state.value, 0) for state in LedgerState} | {"spooled": spooled}
-    return {"accepted": sum(every.values()), "states": every}
+    return {"accepted": sum(every.values()), "spooled": spooled, "states": every}
