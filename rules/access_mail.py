@@ -196,7 +196,7 @@ def _request(case: Case) -> Outcome:
 
 
 def _belief(case: Case) -> Belief:
-    """A mail that may order nothing proves no applicant: an agent looks at the request."""
+    """A mail that may order nothing asks as a stranger at the form does: a mailed link proves the address."""
     return Belief.UNPROVED if obstacle_to_order(case) else Belief.BELIEVED
 
 

@@ -205,6 +205,24 @@ def test_known_and_unknown_companies_take_the_same_way(database: sa.Engine, acme
     assert value(database, ACCESS_REQUEST.c.customer) == [None, None]
 
 
+def test_before_the_proof_the_database_is_asked_nothing_about_companies(database: sa.Engine, acme: int) -> None:
+    """T28: the time of the answer tells nothing, because nothing is done that could differ."""
+    told: list[list[str]] = [[], []]
+    for known, asked in enumerate((asks("eve", address="eve@evil.test"), asks("maria"))):
+
+        def note(*details: Any, known: int = known) -> None:
+            told[known].append(str(details[2]))
+
+        sa.event.listen(database, "before_cursor_execute", note)
+        ask(database, asked)
+        sa.event.remove(database, "before_cursor_execute", note)
+    assert told[0] == told[1] and len(told[0]) > 3
+    asked_of = " ".join(told[1]).lower()
+    assert not [
+        table for table in ("customer_domain", "contact_address", "from seat", "from customer") if table in asked_of
+    ]
+
+
 def test_an_address_is_written_to_three_times_an_hour(database: sa.Engine, acme: int) -> None:
     def once(at: datetime) -> Answer:
         with transaction(database, snapshot=True) as session:

@@ -205,6 +205,13 @@ def test_who_agrees_to_a_replacement(
     assert access.agree(facts(LUCIA, JON, request=request_, customer=customer), POLICY, NOW, by).answer is answer
 
 
+def test_a_stranger_of_another_domain_is_never_approved_by_itself() -> None:
+    """A superuser's word and the customer's wish are not enough where the domain is not the customer's (T52)."""
+    for more in ({"domain_fits": False}, {"customers_by_domain": 0}):
+        found = facts(LUCIA, JON, request=asked(instead()), customer=AUTOMATIC, **more)
+        assert access.agree(found, POLICY, NOW, "lucia@acme.test").answer is Answer.DONE, "noted; an agent decides"
+
+
 @pytest.mark.parametrize(
     ("counts", "answer"),
     [((0, 0), Answer.ASKED), ((2, 299), Answer.ASKED), ((3, 0), Answer.QUIET), ((0, 300), Answer.QUIET)],
