@@ -105,6 +105,20 @@ def test_lent_and_taken_back(site: Site) -> None:
     assert "History" in lucia.get("/people").body
 
 
+def test_a_stand_in_whose_first_day_is_to_come_sees_the_people(site: Site) -> None:
+    lucia = site.sign_in("lucia@acme.test")
+    days = {"starts_on": "2026-12-01", "ends_on": "2026-12-08"}
+    lucia.post("/people/lend", {"customer": str(site.acme), "name": "Maria Gil", "address": MARIA} | days)
+    site.invite(1)
+    maria = site.browser()
+    code = site.code(MARIA, LinkPurpose.INVITATION)
+    assert maria.post(site.link(MARIA, LinkPurpose.INVITATION), {"code": code}).to == "/people"
+    assert site.states(site.acme) == ["active", "active", "planned"]
+    people = maria.get("/people")
+    assert people.status == 200 and "Begins later" in people.body
+    assert "Lend my seat" not in people.body and "Take my seat back now" not in people.body
+
+
 def test_who_rests_takes_back_with_the_form(site: Site) -> None:
     lucia = site.sign_in("lucia@acme.test")
     form = {"customer": str(site.acme), "name": "Maria Gil", "address": MARIA, "ends_on": "2026-12-08"}
