@@ -88,11 +88,12 @@ class DnsResolver:
         failed_for_s: float = 20.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`nameservers`: IP addresses, empty = those of the system. `query_s`: seconds for one packet to one server."""
-        servers = list(nameservers)
+        """`nameservers`: IP addresses, with a port where it is not `port` (127.0.0.1:5353, [::1]:5353); empty = those
+        of the system. `query_s`: seconds for one packet to one server."""
+        servers = [_address_and_port(server, port) for server in nameservers]
         self._dns = dns.resolver.Resolver(configure=not servers)
         if servers:
-            self._dns.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address in servers]
+            self._dns.nameservers = [dns.nameserver.Do53Nameserver(*server) for server in servers]
         self._dns.timeout = query_s
         self._dns.cache = _BoundedCache(cache_size, max_ttl_s)
         self._dns.use_edns(0, 0, 1232)
@@ -126,6 +127,14 @@ class DnsResolver:
         if len(self._failed) >= self._failed_size:
             self._failed.clear()
         self._failed[question] = self._clock() + self._failed_for_s
+
+
+def _address_and_port(server: str, port: int) -> tuple[str, int]:
+    """An IPv6 address stands in brackets where a port follows it."""
+    address, colon, number = server.rpartition(":")
+    if not colon or not number.isdecimal() or (":" in address and not address.endswith("]")):
+        return server.strip("[]"), port
+    return address.strip("[]"), int(number)
 
 
 def _answer(found: dns.resolver.Answer, kind: str) -> Answer:

@@ -20,6 +20,7 @@ from rules.commands import word_for
 from rules.links import PATHS, mint_link
 
 Context = dict[str, Plain] | None
+MASK = "******"
 
 
 # --- mails that carry a link --------------------------------------------------------------------------------------
@@ -53,6 +54,13 @@ def _link(letterhead: Letterhead, link: LinkView | None, purpose: LinkPurpose) -
     minted = mint_link(letterhead.keys, purpose, link.id, link.seed)
     url = f"{letterhead.portal_url}{PATHS[purpose]}{minted.token}"
     return {"url": url, "code": minted.code, "expires": link.expires}
+
+
+def masked(context: Mapping[str, Plain]) -> dict[str, Plain]:
+    """The same without link and code, for whoever looks at a mail that is not his own (contract.md)."""
+    if "code" not in context:
+        return dict(context)
+    return {**context, "url": f"{str(context['url']).rpartition('/')[0]}/{MASK}", "code": MASK}
 
 
 # --- mails about a request ----------------------------------------------------------------------------------------

@@ -156,7 +156,10 @@ class Settings(BaseSettings):
     authentication: bool = Field(
         True, description="Check SPF, DKIM and DMARC of each author; off: nobody is believed (a desk without DNS)."
     )
-    nameservers: Words = Field((), description="Addresses of the DNS servers to ask; empty: those of the system.")
+    nameservers: Words = Field(
+        (),
+        description="Addresses of the DNS servers to ask, as 127.0.0.1 or 127.0.0.1:5353; empty: the system's.",
+    )
     arc_sealers: Words = Field((), description="Domains of forwarders and lists whose ARC seals are believed.")
     border_authserv_id: str = Field(
         "",

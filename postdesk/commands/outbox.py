@@ -42,7 +42,10 @@ def list_(
 def show(
     ctx: typer.Context,
     id: int,
-    raw: Annotated[bool, typer.Option("--raw", help="The mail itself, as the smarthost gets it.")] = False,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="The mail as the smarthost gets it, one-use links and codes masked."),
+    ] = False,
     json_: JsonFlag = False,
 ) -> None:
     """One outgoing mail; with --raw composed anew from its rows.
@@ -66,9 +69,12 @@ def show(
 
 
 def _compose(desk: "Desk", id: int) -> bytes:
+    from dataclasses import replace
+
     from models.db import reading
     from models.mail_views import find_mail_rows
     from models.outbox import find_claimed
+    from notify.access_mails import masked
     from notify.compose import Unfit, compose
     from notify.mails import outgoing
 
@@ -79,7 +85,9 @@ def _compose(desk: "Desk", id: int) -> bytes:
             no(f"{id}: there is no such mail; see `postdesk outbox list`")
         rows = find_mail_rows(session, claimed)
     mail = outgoing(rows, parts.letterhead)
-    composed = mail if isinstance(mail, Unfit) else compose(mail, parts.renderer)
+    # An invitation that anybody at the console could accept would be worth nothing.
+    shown = mail if isinstance(mail, Unfit) else replace(mail, context=masked(mail.context))
+    composed = shown if isinstance(shown, Unfit) else compose(shown, parts.renderer)
     if isinstance(composed, Unfit):
         no(f"{id}: can't be composed: {composed.reason}")
     return composed.message

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.authres import Border
 from ingest.dkim_check import _is_sane_rsa
-from ingest.resolver import Answer, Deadline, DnsResolver, DnsStatus
+from ingest.resolver import Answer, Deadline, DnsResolver, DnsStatus, _address_and_port
 from ingest.sender_auth import authenticate
 from models.mail import AuthEvidence, Envelope
 from models.vocabulary import AuthResult, Belief, Source
@@ -683,3 +683,18 @@ def test_T12_a_seal_covers_what_it_signs() -> None:
         Belief.BELIEVED,
         ("date", "from", "message-id", "subject", "to"),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("127.0.0.1", ("127.0.0.1", 53)),
+        ("127.0.0.1:5353", ("127.0.0.1", 5353)),
+        ("::1", ("::1", 53)),
+        ("fd00::1:5353", ("fd00::1:5353", 53)),
+        ("[::1]", ("::1", 53)),
+        ("[::1]:5353", ("::1", 5353)),
+    ],
+)
+def test_a_name_server_may_have_a_port(written: str, asked: tuple[str, int]) -> None:
+    assert _address_and_port(written, 53) == asked

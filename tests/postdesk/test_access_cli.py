@@ -1,6 +1,8 @@
 """Contracts, requests and seats on the command line: what they say, what they do, and their exit statuses."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,26 @@ def test_a_seat_is_lent_and_returns_by_the_clock(desk: TestDesk) -> None:
     )
     told = [row["mail"] for row in desk.json("outbox", "list")]
     assert told.count("seat_returns_soon") == 2 and told.count("seat_changed") == 6
+
+
+def test_what_is_shown_raw_redeems_nothing(desk: TestDesk) -> None:
+    """contract.md: links and codes of mails that are not one's own stand in no command."""
+    desk.run("seat", "lend", "1", "--to", "maria@harbour.example", "--until", "2999-01-01")
+    desk.run("work", "--until-idle")
+    (file,) = (desk.folder / "out" / "new").iterdir()
+    sent, shown = (
+        message_from_bytes(octets, policy=policy.default)
+        for octets in (file.read_bytes(), desk.run("outbox", "show", "1", "--raw").encode())
+    )
+    written, told = (
+        " ".join(str(part.get_content()) for part in mail.walk() if part.get_content_maintype() == "text").split()
+        for mail in (sent, shown)
+    )
+    at = next(at for at, word in enumerate(written) if "/invite/" in word)
+    token, code = written[at].rpartition("/")[2], written[at + 1]
+    assert re.fullmatch("[2-9A-Z]{6}", code)
+    assert [word.replace(token, "******").replace(code, "******") for word in written] == told
+    assert shown["Message-ID"] == sent["Message-ID"]
 
 
 def test_a_replacement_is_ended_and_a_seat_too(desk: TestDesk) -> None:
