@@ -60,6 +60,14 @@ class HeaderFacts:
     auto_headers: tuple[tuple[str, str], ...] = ()
 
 
+class _HeaderOnly(MailParser):
+    """mail-parser without its walk through the parts of a message that has none: a quarter of its time."""
+
+    def parse(self) -> "_HeaderOnly":
+        self._reset()  # type: ignore[no-untyped-call]
+        return self
+
+
 @dataclass(slots=True)
 class _Reader:
     fields: tuple[Field, ...]
@@ -113,7 +121,7 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
             )  # two To fields are one list to every reader but the library
     message["Subject"] = clean_line(decode_words(reader.first("subject", Defect.REPEATED_SUBJECT)))
     message["Date"] = raw_date = reader.first("date", Defect.REPEATED_DATE)
-    mail = MailParser(message)  # type: ignore[no-untyped-call]
+    mail = _HeaderOnly(message)  # type: ignore[no-untyped-call]
     if raw_date and mail.date is None:  # neither of RFC 5322 §3.3 nor of §4.3; the time of receipt is what counts
         defects[Defect.DATE_INVALID] = None
     verdict, author, claims = read_author(froms, [address for _, address in mail.from_ or ()])

@@ -116,6 +116,7 @@ def written_now(full_text: str) -> str:
 def _without_quotes(lines: list[str]) -> tuple[list[str], bool]:
     """The lines that are not quoted, and whether the text ended where a quoted mail begins."""
     heads = [line[:_LINE_CAP].replace("\xa0", " ") for line in lines]
+    ends = [head.rstrip(" *_").endswith((":", "：", ">", "-", "wrote", "Uhr")) for head in heads]
     kept: list[str] = []
     tries = _HEADING_TRIES
     index = 0
@@ -129,7 +130,7 @@ def _without_quotes(lines: list[str]) -> tuple[list[str], bool]:
                 return lines, False  # a forward without a word of one's own
         elif head.lstrip(" ").startswith(">"):
             pass
-        elif tries > 0 and _may_be_heading(heads, index) and (length := _intro_length(heads, index)):
+        elif tries > 0 and _may_be_heading(heads, ends, index) and (length := _intro_length(heads, index)):
             after = index + length
             while after < len(lines) and not heads[after].strip():
                 after += 1
@@ -139,7 +140,7 @@ def _without_quotes(lines: list[str]) -> tuple[list[str], bool]:
             index = after  # what follows unquoted may be the answer below the quote
             continue
         else:
-            tries -= _may_be_heading(heads, index)
+            tries -= _may_be_heading(heads, ends, index)
             kept.append(lines[index])
         index += 1
     return kept, False
@@ -159,11 +160,9 @@ def _is_reply_line(head: str) -> bool:
     return ("##" in head or "--" in head or "==" in head or "__" in head) and _ABOVE.search(head) is not None
 
 
-def _may_be_heading(heads: list[str], index: int) -> bool:
+def _may_be_heading(heads: list[str], ends: list[bool], index: int) -> bool:
     """A cheap look before the patterns: does this line, or one of the next three, end as a heading ends?"""
-    return len(heads[index]) <= _HEADING_CAP and any(
-        head.rstrip(" *_").endswith((":", "：", ">", "-", "wrote", "Uhr")) for head in heads[index : index + 4]
-    )
+    return len(heads[index]) <= _HEADING_CAP and any(ends[index : index + 4])
 
 
 def _is_head(heads: list[str], index: int) -> bool:

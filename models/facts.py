@@ -56,7 +56,9 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
     """What the database knows about the clues; `release` is handed through and looked up with them."""
     find = _Finder(session.connection(), clues, now)
     before = find.before()
-    agents = find.agents()
+    agents = session.info.get(_AGENTS)  # all mails of a transaction see the same agents
+    if agents is None:
+        agents = session.info[_AGENTS] = find.agents()
     people = find.people(tuple(dict.fromkeys(filter(None, (clues.author, *clues.cc)))))
     contact = people.get(clues.author or "")
     domains, cc_domains = find.domains()
