@@ -373,6 +373,9 @@ class _Scanner:
         while position < self.octets.size:
             self._load(position)
             relative = position - self.block_start
+            # Base64 has no hyphen, and one octet is found twenty times as fast as three.
+            hyphen = self.block.find(b"-", relative)
+            relative = len(self.block) if hyphen < 0 else max(hyphen - 1, relative)
             # What was found is kept, so that a block full of the one line end is not searched again for the other.
             if self.line_feed == -2 or -1 < self.line_feed < relative:
                 self.line_feed = self.block.find(b"\n--", relative)
