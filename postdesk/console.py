@@ -48,8 +48,10 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """A table of `columns` of `rows`; an empty one says so."""
+def show_table(
+    title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, piped_width: int = PIPED_WIDTH
+) -> None:
+    """A table of `columns` of `rows`; an empty one says so. `piped_width`: columns where none are known."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -64,7 +66,7 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         table.add_row(*(escape(cell(row.get(column))) for column in columns))
     console = Console()
     # A file or a pipe has no width; 80 would fold most cells.
-    Console(width=None if console.is_terminal or os.environ.get("COLUMNS") else PIPED_WIDTH).print(table)
+    Console(width=None if console.is_terminal or os.environ.get("COLUMNS") else piped_width).print(table)
 
 
 def cell(value: object) -> str:

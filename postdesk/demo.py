@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import parseaddr
@@ -108,7 +107,9 @@ def _seed(desk: Desk) -> None:
     now = desk.now()
     with transaction(desk.engine) as session:
         for customer in mails.CUSTOMERS:
-            made = add_customer(session, customer.name, now, language=customer.language, zone=customer.zone)
+            made = add_customer(
+                session, customer.name, now, language=customer.language, zone=customer.zone, seats=customer.seats
+            )
             assert made.id is not None
             for domain in customer.domains:
                 add_domain(session, made.id, domain)
@@ -129,6 +130,7 @@ def running(desk: Desk, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
         process = subprocess.Popen(command, stderr=stream, stdout=stream, start_new_session=True)
     try:
         wait_until(lambda: _answers(desk), "the SMTP listener", folder, process)
+        wait_until(lambda: _listens(desk), "the portal", folder, process)
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
@@ -148,6 +150,14 @@ def _answers(desk: Desk) -> bool:
             return connection.recv(3) == b"220"
     except OSError:
         return False
+
+
+def _listens(desk: Desk) -> bool:
+    try:
+        socket.create_connection(host_and_port(desk.settings.http_listen), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_until(met: Callable[[], T], what: str, folder: Path, process: "subprocess.Popen[bytes] | None" = None) -> T:
@@ -225,7 +235,7 @@ def play(desk: Desk, folder: Path, tell: Callable[[str], None]) -> list[dict[str
         assert found is not None
         return found
 
-    at = datetime.now(UTC)
+    at = desk.now()
     first = mails.from_lucia(at)
     post("a superuser writes in Spanish, with a picture", "ticket-opened", first)
     post("a superuser writes in Swedish", "ticket-opened", mails.from_elin(at))
@@ -268,10 +278,9 @@ def outcomes(desk: Desk, stories: list[Story]) -> list[dict[str, Any]]:
                 "expected": story.expected if story else None,
                 "from": row["author"],
                 "became": row["state"],
-                "because": row["reason"],
+                "because": " by ".join(filter(None, (row["reason"], row["matched_by"]))),
                 "ticket": row["ticket"],
                 "customer": tickets.get(row["ticket"], {}).get("customer"),
-                "matched_by": row["matched_by"],
                 "receipt": ", ".join(f"{sent['mail']} ({sent['language']})" for sent in answers),
             }
         )
@@ -298,17 +307,17 @@ def is_agent(person: mails.Person) -> bool:
     return person in mails.AGENTS
 
 
-def new_mail(person: mails.Person, subject: str, text: str, attach: Path | None) -> EmailMessage:
-    """A mail of this moment to the support address."""
-    message = mails.mail(person, subject, text, at=datetime.now(UTC), id=uuid4().hex)
+def new_mail(desk: Desk, person: mails.Person, subject: str, text: str, attach: Path | None) -> EmailMessage:
+    """A mail of this moment, by the desk's clock, to the support address."""
+    message = mails.mail(person, subject, text, at=desk.now(), id=uuid4().hex)
     if attach:
         main, _, sub = (mimetypes.guess_type(attach.name)[0] or "application/octet-stream").partition("/")
         message.add_attachment(attach.read_bytes(), maintype=main, subtype=sub, filename=attach.name)
     return message
 
 
-def reply_mail(person: mails.Person, answered: EmailMessage, text: str) -> EmailMessage:
-    return mails.reply(person, answered, text, at=datetime.now(UTC), id=uuid4().hex)
+def reply_mail(desk: Desk, person: mails.Person, answered: EmailMessage, text: str) -> EmailMessage:
+    return mails.reply(person, answered, text, at=desk.now(), id=uuid4().hex)
 
 
 def newest_about(desk: Desk, address: str, number: int) -> EmailMessage | None:

@@ -6,13 +6,13 @@ Every domain ends in .test or .example (RFC 2606): none of these mails could eve
 import struct
 import zlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from email import message_from_string, policy
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
 VENDOR_DOMAIN = "nordvik.test"
-SUPPORT = f"support@{VENDOR_DOMAIN}"
+SUPPORT, ACCESS = f"support@{VENDOR_DOMAIN}", f"access@{VENDOR_DOMAIN}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class DemoCustomer:
     language: str
     zone: str
     superusers: tuple[Person, ...]
+    seats: int = 2
 
 
 LUCIA = Person(key="lucia", name="Lucía Ibarra", address="lucia@ibarra.example")
@@ -37,6 +38,8 @@ ELIN = Person(key="elin", name="Elin Skogby", address="elin@skogby.example")
 OLA = Person(key="ola", name="Ola Lindqvist", address="ola@skogby.example")
 GRACE = Person(key="grace", name="Grace Harbour", address="grace@harbour.example")
 TOM = Person(key="tom", name="Tom Fisher", address="tom@harbour.example")
+IVY = Person(key="ivy", name="Ivy Cooper", address="ivy@harbour.example")  # asks for the third seat
+MARIA = Person(key="maria", name="María Sanz", address="maria@ibarra.example")  # stands in for Lucía
 ANNA = Person(key="anna", name="Anna Berg", address=f"anna@{VENDOR_DOMAIN}")
 JON = Person(key="jon", name="Jon Vik", address=f"jon@{VENDOR_DOMAIN}")
 STRANGER = Person(key="stranger", name="Sam Stranger", address="sam@unknown.example")
@@ -63,10 +66,11 @@ CUSTOMERS = (
         language="en",
         zone="Europe/London",
         superusers=(GRACE, TOM),
+        seats=3,
     ),
 )
 AGENTS = (ANNA, JON)
-PEOPLE = (LUCIA, MARCOS, ELIN, OLA, GRACE, TOM, ANNA, JON, STRANGER, LOOK_ALIKE)
+PEOPLE = (LUCIA, MARCOS, ELIN, OLA, GRACE, TOM, IVY, MARIA, ANNA, JON, STRANGER, LOOK_ALIKE)
 
 
 def picture(width: int = 240, height: int = 120) -> bytes:
@@ -147,6 +151,21 @@ def from_look_alike(at: datetime) -> EmailMessage:
         at=at,
         id="urgent-1",
     )
+
+
+def access_form(person: Person) -> dict[str, str]:
+    """What a person types into the form of the portal who asks for a seat."""
+    fields = {"name": person.name, "address": person.address, "company": "Harbour Tools", "phone": "+44 20 7946 0000"}
+    return fields | {"language": "en", "kind": "new"}
+
+
+def asks_to_replace(author: Person, regular: Person, first: date, last: date, *, at: datetime) -> EmailMessage:
+    """A mail to the access address, in the customer's language."""
+    text = (
+        f"Nombre: {author.name}\nEmpresa: Talleres Ibarra\nIdioma: español\n"
+        f"En lugar de: {regular.name}\nDesde: {first.isoformat()}\nHasta: {last.isoformat()}\n"
+    )
+    return mail(author, "Sustitución", text, to=ACCESS, at=at, id="sustitucion-1")
 
 
 def reply(author: Person, answered: EmailMessage, text: str, *, at: datetime, id: str) -> EmailMessage:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import no, show_table, tell, wrong
+from postdesk.console import cell, no, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from postdesk.demo_mails import Person
@@ -17,6 +17,8 @@ Folder = Annotated[
     Path, typer.Option("--dir", envvar="POSTDESK_DEMO_DIR", help="Folder of the demo; made anew by each `demo`.")
 ]
 HERE = Path(".demo")
+ACCESS_COLUMNS = ("step", "who", "request", "seats", "mails")
+WIDTH = 116  # columns of a table where no terminal says how wide it is
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +27,7 @@ def register(app: typer.Typer) -> None:
     group.command()(send)
     group.command()(reply)
     group.command()(outbox)
+    group.command()(tick)
     group.command()(reset)
     app.add_typer(group, name="demo")
 
@@ -41,22 +44,27 @@ def demo(
     if ctx.invoked_subcommand is not None:
         return
     from postdesk import demo as stage
+    from postdesk import demo_access
 
     desk = stage.prepare(folder)
     host, port = stage.smtp_address(desk)
     tell(f"Nordvik (nordvik.test) and its customers live in {folder}; starting every role …")
     with stage.running(desk, folder):
-        tell(f"mail in: smtp://{host}:{port}")
+        tell(f"mail in: smtp://{host}:{port}   portal: {desk.portal_url}")
         rows = stage.play(desk, folder, tell)
-        columns = ("mail", "from", "became", "because", "ticket", "customer", "matched_by", "receipt")
-        show_table("What became of each mail", rows, columns)
+        columns = ("mail", "became", "because", "ticket", "customer", "receipt")
+        show_table("What became of each mail", rows, columns, piped_width=WIDTH)
         _show_tickets(desk)
-        _show_outgoing(desk)
-        _say_how_to_go_on(folder, host, port)
+        access = demo_access.play(desk, folder, tell)
+        show_table("A new superuser; a replacement that ends", access, ACCESS_COLUMNS, piped_width=WIDTH)
         wrongly = [row["mail"] for row in rows if row["became"] != row["expected"]]
+        wrongly += [f"{row['who']} {row['step']}" for row in access if not row["as_told"]]
         if wrongly:
             no(f"not as expected: {'; '.join(wrongly)}; the log is {folder / 'postdesk.log'}")
-        if not once:
+        if once:
+            tell("Without --once it goes on serving: mails, answers and the portal are yours to try.")
+        else:
+            _say_how_to_go_on(desk, folder, host, port)
             tell("Serving until Ctrl-C.")
             _wait_for_ctrl_c()
 
@@ -67,7 +75,8 @@ def _show_tickets(desk: "Desk") -> None:
 
     with reading(desk.engine) as session:
         rows = list_tickets(session)
-    show_table("Tickets", rows, ("number", "status", "subject", "customer", "requester", "product", "erp"))
+    columns = ("number", "status", "subject", "customer", "product", "erp")
+    show_table("Tickets", rows, columns, piped_width=WIDTH)
 
 
 def _show_outgoing(desk: "Desk") -> None:
@@ -82,17 +91,20 @@ def _show_outgoing(desk: "Desk") -> None:
         }
         for message in stage.sent_mails(desk)
     ]
-    show_table("Outgoing mails", rows, ("to", "mail", "language", "subject"))
+    show_table("Outgoing mails", rows, ("to", "mail", "language", "subject"), piped_width=WIDTH)
 
 
-def _say_how_to_go_on(folder: Path, host: str, port: int) -> None:
-    config = folder / "postdesk.toml"
+def _say_how_to_go_on(desk: "Desk", folder: Path, host: str, port: int) -> None:
+    where = "" if folder == HERE else f" --dir {folder}"
     print(
-        f"\nSend more:     postdesk demo send --as lucia --subject Hola --text 'Otra pregunta'"
+        f"\nPortal:        {desk.portal_url}   enter anna@nordvik.test (agent) or lucia@ibarra.example (superuser),"
+        f"\n               then read the sign-in link: postdesk demo outbox --to anna@nordvik.test{where}"
+        f"\nSend more:     postdesk demo send --as lucia --subject Hola --text 'Otra pregunta'{where}"
         f"\nAny client:    swaks --server {host}:{port} --from elin@skogby.example --to support@nordvik.test"
-        f"\nAn answer:     postdesk demo reply 1001 --as anna --text 'Gracias'   (--as lucia: her own answer)"
-        f"\nOutgoing:      postdesk demo outbox   (files in {folder / 'outbox' / 'new'})"
-        f"\nLook around:   postdesk --config {config} ticket show 1001 · ledger list · held list"
+        f"\nAn answer:     postdesk demo reply 1001 --as anna --text 'Gracias'{where}   (--as lucia: her own answer)"
+        f"\nMove on:       postdesk demo tick 2w{where}   (what falls due happens)"
+        f"\nOutgoing:      postdesk demo outbox{where}   (files in {folder / 'outbox' / 'new'})"
+        f"\nLook around:   postdesk --config {desk.config} ticket show 1001 · ledger list · seat list --history"
     )
 
 
@@ -107,7 +119,9 @@ def _wait_for_ctrl_c() -> None:
 
 
 def send(
-    by: Annotated[str, typer.Option("--as", help="lucia, marcos, elin, ola, grace, tom, stranger or look-alike.")],
+    by: Annotated[
+        str, typer.Option("--as", help="lucia, marcos, elin, ola, grace, tom, ivy, maria, stranger or look-alike.")
+    ],
     subject: Annotated[str, typer.Option()] = "Hola",
     text: Annotated[str, typer.Option(help="Empty: from standard input.")] = "",
     attach: Annotated[Path | None, typer.Option(exists=True, dir_okay=False)] = None,
@@ -120,7 +134,7 @@ def send(
     from postdesk import demo as stage
 
     desk = stage.open_demo(folder)
-    message = stage.new_mail(_person(by), subject, text or sys.stdin.read(), attach)
+    message = stage.new_mail(desk, _person(by), subject, text or sys.stdin.read(), attach)
     tell(stage.send_or_tell(desk, message))
 
 
@@ -145,14 +159,44 @@ def reply(
     answered = stage.newest_about(desk, person.address, number)
     if answered is None:
         no(f"{person.name} has got no mail about ticket {number}; see `postdesk demo outbox`")
-    tell(stage.send_or_tell(desk, stage.reply_mail(person, answered, words)))
+    tell(stage.send_or_tell(desk, stage.reply_mail(desk, person, answered, words)))
 
 
-def outbox(folder: Folder = HERE) -> None:
-    """The mails that have left the demo's desk."""
+def outbox(
+    to: Annotated[str, typer.Option(help="Show the newest mail to this address, whole.")] = "",
+    folder: Folder = HERE,
+) -> None:
+    """The mails that have left the demo's desk.
+
+    Example: postdesk demo outbox --to anna@nordvik.test
+    """
     from postdesk import demo as stage
 
-    _show_outgoing(stage.open_demo(folder))
+    desk = stage.open_demo(folder)
+    if not to:
+        _show_outgoing(desk)
+        return
+    newest = next((one for one in reversed(stage.sent_mails(desk)) if one["Delivered-To"] == to.lower()), None)
+    if newest is None:
+        no(f"{to} has got no mail yet")
+    part = newest.get_body(("plain",))
+    print(f"Subject: {cell(newest['Subject'])}\n\n{part.get_content() if part else ''}")
+
+
+def tick(
+    duration: Annotated[str, typer.Argument(help="How far to move the demo's clock: 15m, 8h, 1d, 2w.")] = "0s",
+    folder: Folder = HERE,
+) -> None:
+    """Move the demo's clock on and do what falls due.
+
+    Example: postdesk demo tick 2w
+    """
+    from postdesk import demo as stage
+    from postdesk.commands.running import move_on
+
+    desk = stage.open_demo(folder)
+    done = move_on(desk, duration)
+    print(", ".join(f"{what}: {cell(value)}" for what, value in done.items()))
 
 
 def reset(folder: Folder = HERE) -> None:

@@ -2,11 +2,14 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from postdesk.console import JsonFlag, open_desk, show_json, tell, wrong
+
+if TYPE_CHECKING:
+    from postdesk.wiring import Desk
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -73,18 +76,22 @@ def tick(
 
     Example: postdesk tick 1d
     """
+    done = move_on(open_desk(ctx), duration)
+    show_json(done) if json_ else print(", ".join(f"{what}: {value}" for what, value in done.items()))
+
+
+def move_on(desk: "Desk", duration: str) -> dict[str, object]:
+    """Move the clock and do what is due: the new time, and how much was done of each."""
     from postdesk import log
     from postdesk.roles import work_until_idle
 
     step = parse_duration(duration)
     if step is None:
         wrong(f"{duration!r} is no duration; write a number and s, m, h, d or w, as in 15m or 1d")
-    desk = open_desk(ctx)
     desk.require_ready()
     log.configure("tick")
     desk.move_clock(step)
-    done = {"now": desk.now(), **work_until_idle(desk)}
-    show_json(done) if json_ else print(", ".join(f"{what}: {value}" for what, value in done.items()))
+    return {"now": desk.now(), **work_until_idle(desk)}
 
 
 def warn_of_python() -> None:
