@@ -1,82 +1,127 @@
 #!/usr/bin/env python3
-"""What large mails cost in memory: the listener with several at once, the worker that parses and records them.
+"""What large mails cost in memory: peak of the resident set above what the process held before, listener and worker.
 
-  memory.py [--megabytes 25] [--at-once 8]
+  memory.py [--megabytes 25]
 
-A fresh desk takes ten small mails first, so that everything is loaded; then the kernel's high-water marks (VmHWM) are
-reset, the large mails are sent, and the marks are read again. Prints one JSON line: MiB above the baseline for the
-listener with one mail and with all at once, and for the worker that grew most (goal: 64 each).
+For each case a fresh desk with one worker takes some small mails first, so that everything is imported. Then come
+mails of the full size: one with an attachment, one that is all text, one that is all HTML; or eight with attachments
+at once. Prints one JSON line each: megabytes above what the processes held after the small mails (goal: at most 64).
 """
 
 import argparse
 import base64
 import json
 import os
+import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import load
 import psutil
 from fresh_desk import FreshDesk, wait_for
 
+GOAL = 64  # megabytes
+Make = Callable[[int, random.Random], bytes]
 
-def letter(number: int, octets: int) -> bytes:
-    """A mail with an attachment that makes it about `octets` long, stuffed for DATA."""
-    head = (
-        f"From: user{number % 5}@cust{number % 200:03d}.example\r\nTo: support@help.example\r\n"
-        f"Subject: large {number}\r\n"
-        f"Message-ID: <large{number}@cust.example>\r\nDate: Tue, 24 Nov 2026 08:00:00 +0000\r\nMIME-Version: 1.0\r\n"
-        'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n'
+
+def with_file(size: int, dice: random.Random) -> bytes:
+    octets = dice.randbytes((size - 1000) * 57 // 78)
+    body = base64.encodebytes(octets).replace(b"\n", b"\r\n")
+    return (
+        b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n'
+        b'--b\r\nContent-Type: application/pdf; name="scan.pdf"\r\nContent-Disposition: attachment\r\n'
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + body + b"--b--\r\n"
     )
-    body = base64.encodebytes(os.urandom(octets * 3 // 4)).replace(b"\n", b"\r\n") if octets else b""
-    part = b'--b\r\nContent-Type: application/pdf; name="a.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\n' + body
-    return load.stuff(head.encode() + part + b"--b--\r\n")
 
 
-def resident(process: psutil.Process, what: str) -> float:
-    """MiB of VmRSS or VmHWM."""
+def all_text(size: int, dice: random.Random) -> bytes:
+    line = b"The export stopped in step %d, =C3=BC and so on, says the protocol of the night.\r\n"
+    body = b"".join(line % dice.randrange(10**6) for _ in range(size // 90))
+    return b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + body
+
+
+def all_html(size: int, dice: random.Random) -> bytes:
+    row = b"<tr><td>Step %d</td><td><b>stopped</b> &amp; not <i>begun</i> again</td></tr>\r\n"
+    body = b"".join(row % dice.randrange(10**6) for _ in range(size // 84))
+    return b"Content-Type: text/html; charset=utf-8\r\n\r\n<html><body><table>" + body + b"</table></body></html>\r\n"
+
+
+def mail(make: Make, size: int, number: int) -> bytes:
+    """A mail of at most `size` octets, ready for the wire."""
+    who = f"user{number % 5}@cust{number % 200:03d}.example"
+    head = (
+        f"From: {who}\r\nTo: support@help.example\r\nSubject: Large {number}\r\nMIME-Version: 1.0\r\n"
+        f"Message-ID: <large.{number}@{who.partition('@')[2]}>\r\nDate: Tue, 24 Nov 2026 08:00:00 +0000\r\n"
+    )
+    raw = head.encode() + make(size - 1000, random.Random(number))
+    assert size * 0.9 < len(raw) <= size
+    return bytes(load.stuff(raw))
+
+
+def status(process: psutil.Process, name: str) -> float:
+    """A line of /proc/PID/status in megabytes."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 class Watch:
-    """High-water marks of processes above what they hold now."""
+    """The peaks of some processes above what they hold now."""
 
-    def __init__(self, processes: Sequence[psutil.Process]) -> None:
-        self.processes = processes
-        for process in processes:
-            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-        self.before = [resident(process, "VmRSS") for process in processes]
+    def __init__(self, processes: dict[str, psutil.Process]) -> None:
+        self._processes = processes
+        for process in processes.values():
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak starts anew (proc(5))
+        self._before = {name: status(process, "VmRSS:") for name, process in processes.items()}
 
-    def growth(self) -> float:
-        return max(resident(each, "VmHWM") - was for each, was in zip(self.processes, self.before, strict=True))
+    def above(self) -> dict[str, float]:
+        peaks = {name: status(process, "VmHWM:") for name, process in self._processes.items()}
+        return {f"{name}_mb": round(peak - self._before[name], 1) for name, peak in peaks.items()}
+
+
+KINDS = (
+    ("one with a file", with_file, 1),
+    ("one, all text", all_text, 1),
+    ("one, all HTML", all_html, 1),
+    ("eight at once", with_file, 8),
+)
+
+
+def measure(folder: Path, megabytes: int) -> list[dict[str, object]]:
+    """One line for each of KINDS."""
+    return [_case(folder / str(n), megabytes, *kind) for n, kind in enumerate(KINDS)]
+
+
+def _case(folder: Path, megabytes: int, kind: str, make: Make, many: int) -> dict[str, object]:
+    desk = FreshDesk(folder, workers="1", max_message_size=str((megabytes + 1) << 20))
+    warm = [mail(KINDS[n % 3][1], 20_000, n) for n in range(12)]
+    large = [mail(make, megabytes << 20, 100 + n) for n in range(many)]
+    with desk.running() as supervisor:
+        _deliver(desk, warm, len(warm))
+        listener, keeper = sorted(supervisor.children(), key=lambda process: process.pid)
+        watch = Watch({"listener": listener, "worker": (worker := keeper.children()[0])})
+        _deliver(desk, large, len(warm) + many)
+        assert worker.is_running(), "the worker was ended by its limits"
+        above = watch.above()
+    desk.forget()
+    return {"mails": kind, "megabytes": megabytes, **above, "goal": GOAL}
+
+
+def _deliver(desk: FreshDesk, payloads: list[bytes], in_all: int) -> None:
+    accepted, refused = load.blast(desk.port, payloads, connections=len(payloads))
+    assert accepted == len(payloads), refused
+    wait_for(lambda: desk.recorded() == in_all, "the ledger")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=25)
-    parser.add_argument("--at-once", type=int, default=8)
-    arguments = parser.parse_args()
-    size = arguments.megabytes * 1_000_000 - 20_000  # the limit counts the octets of the whole mail
-    with tempfile.TemporaryDirectory() as folder:
-        desk = FreshDesk(Path(folder) / "desk", max_message_size=str(arguments.megabytes * 1_100_000))
-        with desk.running() as supervisor:
-            load.blast(desk.port, [letter(n, 0) for n in range(10)], 2)
-            wait_for(lambda: desk.recorded() == 10, "the small mails")
-            listener, keeper = sorted(supervisor.children(), key=lambda process: process.pid)
-            found: dict[str, float] = {"megabytes": arguments.megabytes}
-            for name, many in (("one", 1), ("at_once", arguments.at_once)):
-                payloads = [letter(100 * (many + 1) + n, size) for n in range(many)]
-                before = desk.recorded()
-                watches = {"listener": Watch([listener]), "worker": Watch(keeper.children())}
-                accepted, refused = load.blast(desk.port, payloads, many)
-                assert accepted == many, refused
-                wait_for(lambda: desk.recorded() == before + many, "the large mails")  # noqa: B023
-                found |= {f"{role}_{name}_mib": round(watch.growth(), 1) for role, watch in watches.items()}
-        desk.forget()
-    print(json.dumps(found))
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="postdesk-bench-") as work:
+        for line in measure(Path(work) / "desk", wanted.megabytes):
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
+    os.umask(0o022)
     main()
