@@ -46,7 +46,7 @@ def test_f15_postgresql_crashes_under_load(tmp_path: Path) -> None:
 
 def test_f09_a_full_database_disk_keeps_accepting_and_loses_nothing(tmp_path: Path) -> None:
     """Full for the processes that write to the database: no file of theirs may grow. Not so for the listener."""
-    sent = letters("f", 30)
+    sent = letters("f", 30, large_every=1000)  # small ones: their blobs have room, the rows have not
     with Sink() as sink:
         desk = make_desk(tmp_path / "desk", f"sqlite:///{tmp_path / 'desk.db'}", sink)
         with (

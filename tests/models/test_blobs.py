@@ -1,6 +1,7 @@
 """models/blobs.py: one contract for a folder, memory and S3; and what a folder needs to survive a power cut."""
 
 import os
+import resource
 import tracemalloc
 from collections.abc import Iterator
 from hashlib import sha256
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.exceptions import GenericError
 
-from models.blobs import IN_MEMORY, BlobStore, open_blobs
+from models.blobs import IN_MEMORY, BlobStore, is_store_away, open_blobs
 from models.errors import PostdeskError
 
 SIZES = [0, 1, IN_MEMORY - 1, IN_MEMORY, IN_MEMORY + 1, 6 << 20, 11 << 20]
@@ -194,3 +196,17 @@ def test_nothing_is_left_beside_the_blobs(local: BlobStore, folder: Path) -> Non
         local.put([b"x" * (IN_MEMORY + 1)])
     found: list[Any] = [path for path in folder.rglob("*") if path.is_file()]
     assert len(found) == 1
+
+
+def test_a_full_disk_is_the_stores_trouble(local: BlobStore) -> None:
+    """Fault F09: whoever meets it tries the same again later."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # the disk takes no more
+    try:
+        with pytest.raises(OSError, match="large") as full:
+            local.put_bytes(bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert is_store_away(full.value)
+    assert is_store_away(GenericError("S3 does not answer"))
+    assert not is_store_away(ValueError("not a SHA-256"))

@@ -173,6 +173,26 @@ def test_a_locked_sqlite_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
     engine.dispose()
 
 
+def test_f09_a_full_disk_under_sqlite_is_an_outage(tmp_path: Path) -> None:
+    """SQLite itself says so here; what other disk faults say is told by the kernel in tests/faults/test_outage.py."""
+    engine = make_engine(f"sqlite:///{tmp_path / 'desk.db'}")
+    migrate(engine)
+
+    def write() -> None:
+        with transaction(engine) as session:
+            set_value(session, "a", {"n": "x" * 200_000})
+
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # of this connection, which the pool gives again
+    with pytest.raises(sa.exc.OperationalError, match="full") as raised:
+        write()
+    assert is_outage(raised.value) and not is_lost_race(raised.value)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    write()
+    engine.dispose()
+
+
 def test_what_is_no_race_is_raised_at_once(database: sa.Engine) -> None:
     tries = []
 
