@@ -176,6 +176,7 @@ def _add_or_tell(session: "Session", row: dict[str, Any], line: int, file: Path,
 def _add(session: "Session", row: dict[str, Any], now: Any, **more: Any) -> None:
     """A customer with its domains and superusers."""
     from models import customer
+    from models.audit import append
 
     made = customer.add_customer(
         session, row["name"], now, language=row["language"], zone=row["zone"], seats=row["seats"], **more
@@ -183,10 +184,22 @@ def _add(session: "Session", row: dict[str, Any], now: Any, **more: Any) -> None
     assert made.id is not None
     for domain in row["domains"]:
         customer.add_domain(session, made.id, domain)
+    detail = {"seats": row["seats"], "domains": list(row["domains"])}
+    append(session, now, who="desk", what="customer.add", subject=f"customer:{made.id}", via="command", detail=detail)
     for address in row["superusers"]:
         person = customer.add_contact(session, address, now, customer=made.id)
         assert person.id is not None
-        customer.give_seat(session, person.id, made.id, now)
+        _give_seat(session, address, person.id, made.id, now)
+
+
+def _give_seat(session: "Session", address: str, contact: int, customer: int, now: Any) -> None:
+    """A seat without a request: the audit is where it can be seen who has it since when."""
+    from models.audit import append
+    from models.customer import give_seat
+
+    seat = give_seat(session, contact, customer, now)
+    detail = {"holder": address, "customer": customer}
+    append(session, now, who="desk", what="seat.give", subject=f"seat:{seat.id}", via="command", detail=detail)
 
 
 def add_contact(
@@ -213,7 +226,7 @@ def add_contact(
             session, address, desk.now(), customer=found.id, name=name, language=language or None
         )
         if superuser and person.id is not None:
-            customers.give_seat(session, person.id, found.id, desk.now())
+            _give_seat(session, address, person.id, found.id, desk.now())
     tell(f"{address} of {customer}{', superuser' if superuser else ''}")
 
 
@@ -229,11 +242,12 @@ def add_agent(
     Example: postdesk agent add anna@nordvik.test --name "Anna Berg" --admin
     """
     from models import staff
+    from models.audit import append
     from models.db import transaction
 
     desk = open_desk(ctx)
     with transaction(desk.engine) as session:
-        staff.add_agent(
+        made = staff.add_agent(
             session,
             address,
             name,
@@ -241,5 +255,9 @@ def add_agent(
             admin=admin,
             language=language or desk.settings.language,
             zone=desk.settings.zone,
+        )
+        detail = {"address": address, "admin": admin}
+        append(
+            session, desk.now(), who="desk", what="agent.add", subject=f"agent:{made.id}", via="command", detail=detail
         )
     tell(f"{address} is an agent{' and admin' if admin else ''}")

@@ -6,9 +6,11 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from models.access import perform
 from models.access_facts import gather_access
+from models.audit import AUDIT
 from models.db import make_engine, transaction
 from rules.access import accept
 from tests.desk import TestDesk
@@ -31,6 +33,15 @@ def accepted(desk: TestDesk, request: int) -> None:
         ruling = accept(gather_access(session, now, request=request), now)
         perform(session, ruling.actions, ruling.notices, now, who="form", via="form")
     engine.dispose()
+
+
+def test_what_gives_access_without_a_request_stands_in_the_audit(desk: TestDesk) -> None:
+    engine = make_engine(f"sqlite:///{desk.folder / 'postdesk.db'}")
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(AUDIT).order_by(AUDIT.c.id)).all()
+    engine.dispose()
+    assert [row.what for row in rows] == ["customer.add", "seat.give", "agent.add"]
+    assert (rows[1].subject, rows[1].detail["holder"]) == ("seat:1", "grace@harbour.example")
 
 
 def test_a_seat_is_lent_and_returns_by_the_clock(desk: TestDesk) -> None:
