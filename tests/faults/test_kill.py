@@ -78,7 +78,7 @@ def _kill_around(tmp_path: Path, rounds: int) -> None:
         killed = 0
         with desk.running(only=ROLES) as supervisor, load(desk) as senders:
             for number in range(rounds):
-                processes = psutil.Process(supervisor.pid).children(recursive=True)
+                processes = wait_until(lambda: _all_of(supervisor.pid), "four roles and two workers")
                 for at, process in enumerate(random.sample(processes, len(processes))):
                     burst = letters(f"k{number}p{at}m", 6)
                     sent += burst
@@ -93,6 +93,12 @@ def _kill_around(tmp_path: Path, rounds: int) -> None:
         check_ledger(desk, sent)
         check_outbox(desk, sent, sink, twice=5 * killed)
     assert killed >= 4 * rounds
+
+
+def _all_of(supervisor: int) -> list[psutil.Process]:
+    """All processes of the desk; none while one of them is still to come back."""
+    processes = psutil.Process(supervisor).children(recursive=True)
+    return processes if len(processes) == 6 else []
 
 
 def test_the_supervisor_killed_under_load(tmp_path: Path) -> None:
