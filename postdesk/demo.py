@@ -5,6 +5,7 @@ of the log. Nothing leaves the machine: the smarthost is a Maildir.
 """
 
 import mimetypes
+import re
 import shutil
 import signal
 import smtplib
@@ -186,8 +187,14 @@ def sent_mails(desk: Desk) -> list[EmailMessage]:
     if not folder.exists():
         return []
     box = Maildir(folder, create=False)
-    found = [message_from_bytes(box.get_bytes(key), policy=policy.default) for key in sorted(box.keys())]
+    found = [message_from_bytes(box.get_bytes(key), policy=policy.default) for key in sorted(box.keys(), key=_age)]
     return [message for message in found if isinstance(message, EmailMessage)]
+
+
+def _age(key: str) -> tuple[int, ...]:
+    """Seconds and microseconds out of a file's name, SECONDS.M123P…: its microseconds have no leading zeros."""
+    found = re.match(r"(\d+)\.M(\d+)", key)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def newest_to(desk: Desk, address: str, mail_name: str) -> EmailMessage | None:

@@ -103,6 +103,17 @@ def test_the_demo_ends_with_1_when_a_step_ended_otherwise(tmp_path: Path, monkey
     assert CliRunner().invoke(app, ["demo", "--once", "--dir", str(tmp_path / "demo")]).exit_code == 0
 
 
+def test_what_has_left_is_in_its_order(tmp_path: Path) -> None:
+    """The names of a Maildir's files do not sort by age: M70831 is before M103219."""
+    desk = demo.prepare(tmp_path / "demo")
+    new = tmp_path / "demo" / "outbox" / "new"
+    for part in ("new", "cur", "tmp"):
+        (new.parent / part).mkdir(parents=True)
+    for place, name in enumerate(("1795502389.M70831P1Q1.vm", "1795502389.M103219P1Q2.vm", "1795502390.M5P2Q1.vm")):
+        (new / name).write_text(f"Subject: {place}\n\n")
+    assert [message["Subject"] for message in demo.sent_mails(desk)] == ["0", "1", "2"]
+
+
 def test_tables_fit_where_no_terminal_says_a_width(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
