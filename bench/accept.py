@@ -97,7 +97,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as work:
         mails = Path(work) / "mails"
-        subprocess.run([sys.executable, str(HERE / "gen_mail.py"), str(arguments.mails), str(mails)], check=True)
+        make = [sys.executable, str(HERE / "gen_mail.py"), str(arguments.mails), str(mails)]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         small = load.read(mails, small=True)
         loads = {"mix": load.read(mails), "small": small * max(1, 4 * arguments.mails // len(small))}
         for kind, payloads in loads.items():
