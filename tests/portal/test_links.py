@@ -121,6 +121,7 @@ def test_old_links_and_replaced_ones_are_void(site: Site, maker: Maker) -> None:
         assert site.browser().post(first, {"code": code}).status == 404
     assert is_alive(site, second)
     site.clock.move(**({"minutes": 15} if purpose is LinkPurpose.SIGN_IN else {"hours": 72}))
+    assert not is_alive(site, second)
     assert site.browser().post(second, {"code": code}).status == 404
 
 

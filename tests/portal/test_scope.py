@@ -88,6 +88,7 @@ def test_a_seat_that_ended_ends_what_its_holder_may_see_at_once(site: Site) -> N
     with transaction(site.engine) as session:
         end_seat(session, int(site.scalar(sa.select(sa.func.min(SEAT.c.id)))), site.clock())
     assert lucia.get("/people").to == "/"
+    assert lucia.get("/").status == 200 and "Lucía" not in lucia.get("/").body  # asked to sign in
     assert lucia.post("/people/lend", {"customer": str(site.acme)}).status == 404
     late = site.browser()
     late.post(link, {"code": code})  # the link was mailed before: what it opens is empty
