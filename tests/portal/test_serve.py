@@ -1,0 +1,82 @@
+"""The portal as a process: it answers, ends in good order, and says what is wrong where it cannot begin."""
+
+import http.client
+import threading
+from pathlib import Path
+from time import monotonic
+
+import anyio
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from portal.serve import serve
+from tests.desk import TestDesk, free_port, wait_until
+from tests.portal.site import Browser
+
+
+def test_the_role_answers_and_ends_with_the_desk(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path / "desk", f"sqlite:///{tmp_path / 'desk.db'}", "smtp://127.0.0.1:1")
+    browser = Browser("127.0.0.1", desk.http_port)
+
+    def answers() -> bool:
+        try:
+            return browser.get("/").status == 200
+        except OSError:
+            return False
+
+    with desk.running(only="portal"):  # ends with SIGTERM, and asserts the exit status 0
+        wait_until(answers, "the portal")
+        assert browser.post("/", {"address": "nobody@acme.test"}).to == "/auth/sent"
+    assert not answers()
+    assert "nobody@acme.test" in desk.run("outbox", "list")
+
+
+def test_without_http_listen_there_is_no_portal(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path / "desk", f"sqlite:///{tmp_path / 'desk.db'}", "smtp://127.0.0.1:1", http_listen="")
+    refused = desk.call("run", "--only", "portal")
+    assert refused.returncode == 2 and "set http_listen" in refused.stderr
+
+
+def test_what_is_under_way_is_answered_before_the_end() -> None:
+    reached, go_on, stop, bound = threading.Event(), threading.Event(), threading.Event(), []
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
+        reached.set()
+        await anyio.to_thread.run_sync(go_on.wait)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    port = free_port()
+    server = threading.Thread(
+        target=serve, args=(slow, "127.0.0.1", port, stop), kwargs={"announce": bound.append}, daemon=True
+    )
+    server.start()
+    wait_until(lambda: bound, "the portal")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/")
+    assert reached.wait(30)
+    stop.set()
+    began = monotonic()
+    threading.Timer(0.5, go_on.set).start()
+    assert connection.getresponse().status == 204
+    server.join(20)
+    assert not server.is_alive() and monotonic() - began < 8
+
+
+def test_a_taken_port_is_an_error() -> None:
+    stop, bound, port = threading.Event(), [], free_port()
+
+    async def nothing(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    first = threading.Thread(
+        target=serve, args=(nothing, "127.0.0.1", port, stop), kwargs={"announce": bound.append}, daemon=True
+    )
+    first.start()
+    wait_until(lambda: bound, "the portal")
+    with pytest.raises(OSError):
+        serve(nothing, "127.0.0.1", port, threading.Event())
+    stop.set()
+    first.join(20)
+    assert not first.is_alive()
