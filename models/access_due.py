@@ -8,7 +8,9 @@ from sqlmodel import Session
 from models.access import ACCESS_REQUEST
 from models.contract import CONTRACT
 from models.customer import CUSTOMER, SEAT
-from models.vocabulary import AccessState, SeatState
+from models.one_use import ONE_USE_LINK
+from models.outbox import OUTBOX
+from models.vocabulary import AccessState, MailName, OutboxStatus, SeatState
 
 _IS_LOAN = SEAT.c.stands_in_for.is_not(None)
 
@@ -62,6 +64,21 @@ def invitations_over(session: Session, before: datetime) -> list[tuple[int, int]
     over = (ACCESS_REQUEST.c.state == AccessState.INVITED, ACCESS_REQUEST.c.invited_at <= before)
     rows = session.connection().execute(sa.select(ACCESS_REQUEST.c.id, ACCESS_REQUEST.c.seat).where(*over))
     return [(row.id, row.seat) for row in rows]
+
+
+def invitations_failed(session: Session) -> list[tuple[int, int]]:
+    """Requests whose newest invitation the smarthost refused, or whose address gets no mail; and its link."""
+    number, address = sa.cast(ONE_USE_LINK.c.id, sa.String), sa.func.lower(ONE_USE_LINK.c.address)
+    key = sa.literal(f"{MailName.INVITATION}:link:").concat(number).concat(":").concat(address)  # Notice.key_of
+    failed = OUTBOX.c.status.in_((OutboxStatus.FAILED, OutboxStatus.SUPPRESSED))
+    is_open = (ONE_USE_LINK.c.used_at.is_(None), ONE_USE_LINK.c.ended_at.is_(None))
+    rows = session.connection().execute(
+        sa.select(ACCESS_REQUEST.c.id, ONE_USE_LINK.c.id.label("link"))
+        .join(ONE_USE_LINK, ONE_USE_LINK.c.request == ACCESS_REQUEST.c.id)
+        .join(OUTBOX, OUTBOX.c.key == key)
+        .where(ACCESS_REQUEST.c.state == AccessState.INVITED, *is_open, failed)
+    )
+    return [(row.id, row.link) for row in rows]
 
 
 def customers_with_contracts(session: Session) -> list[tuple[int, str]]:

@@ -20,6 +20,7 @@ from sqlmodel import Session
 from models.access import perform
 from models.access_due import (
     customers_with_contracts,
+    invitations_failed,
     invitations_over,
     loans_ending,
     loans_over,
@@ -138,6 +139,10 @@ def _invitations(session: Session, now: datetime, policy: Policy) -> Iterator[Du
     return (Due(request=id, period=f"seat:{seat}") for id, seat in requests_to_invite(session))
 
 
+def _failed(session: Session, now: datetime, policy: Policy) -> Iterator[Due]:
+    return (Due(request=id, period=f"link:{link}") for id, link in invitations_failed(session))
+
+
 def _warnings(session: Session, now: datetime, policy: Policy) -> Iterator[Due]:
     ahead = policy.access_due - policy.access_warning
     return (Due(request=id, period=due.isoformat()) for id, due in requests_to_warn(session, now + ahead))
@@ -159,6 +164,8 @@ STEPS: tuple[Step, ...] = (
         rule=_seat_rule(lambda f, seat, now, p: seats.remind(f, seat, now, p.seat_reminder)),
     ),
     Step(name="send-invitations", due=_invitations, rule=lambda f, due, now, p: access.invite_first(f, p, now)),
+    # Refused while we sent it: no report will come that says so (rules/access_mail.py reads those).
+    Step(name="reopen-requests", due=_failed, rule=lambda f, due, now, p: access.reopen(f, p, now)),
     Step(name="warn-of-late-requests", due=_warnings, rule=lambda f, due, now, p: access.warn(f, p, now)),
     Step(name="end-requests", due=_ends, rule=lambda f, due, now, p: access.expire(f, p, now)),
 )

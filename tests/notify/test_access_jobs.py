@@ -21,7 +21,7 @@ from models.job_run import JOB_RUN
 from models.one_use import ONE_USE_LINK
 from models.outbox import OUTBOX
 from models.staff import add_agent
-from models.vocabulary import AccessKind, AccessState, Answer, SeatState
+from models.vocabulary import AccessKind, AccessState, Answer, OutboxStatus, SeatState
 from notify.access_jobs import STEPS, run_access
 from rules import access
 from rules.seats import first_moment
@@ -219,6 +219,24 @@ def test_agents_are_warned_once_at_20_hours_and_again_when_it_is_reopened(databa
     act(database, lambda f: access.reopen(f, POLICY, later), later, request=request)
     run_access(database, POLICY, later + timedelta(hours=20))
     assert len(sent(database, "access_late")) == 2
+
+
+@pytest.mark.parametrize("status", [OutboxStatus.FAILED, OutboxStatus.SUPPRESSED])
+def test_an_invitation_that_is_refused_while_it_is_sent_reopens_the_request(
+    database: sa.Engine, acme: int, status: OutboxStatus
+) -> None:
+    request = waiting(database, asks())
+    for invited in (1, 2):
+        act(database, lambda f: access.approve(f, POLICY, NOW), request=request)
+        run_access(database, POLICY, NOW)
+        assert value(database, ACCESS_REQUEST.c.state) == [AccessState.INVITED], "an older failure counts no more"
+        with database.begin() as connection:
+            connection.execute(sa.update(OUTBOX).where(OUTBOX.c.mail == "invitation").values(status=status))
+        for _ in range(2):
+            run_access(database, POLICY, NOW)
+        assert value(database, ACCESS_REQUEST.c.state) == [AccessState.WAITING]
+        assert value(database, SEAT.c.state, SEAT.c.id > invited) == [SeatState.ENDED]
+    assert sent(database, "invitation_bounced") == ["anna@nordvik.test"], "once a day"
 
 
 def test_invitations_and_proofs_end_after_72_hours(database: sa.Engine, acme: int) -> None:
