@@ -17,7 +17,8 @@ from models.staff import AGENT
 from models.vocabulary import AccessKind, AccessState, HeldState, Reason, SeatState
 from models.web_session import find_session
 
-_SEATED = (SeatState.ACTIVE, SeatState.RESTING, SeatState.PLANNED)
+_BEGUN = (SeatState.ACTIVE, SeatState.RESTING)
+_SEATED = (*_BEGUN, SeatState.PLANNED)
 _TEXT_SHOWN = 1000  # characters of a colleague's mail
 _MOST = 100  # rows of one list on a page
 
@@ -97,7 +98,7 @@ def list_companies(session: Session, viewer: Viewer) -> list[Company]:
     rows = connection.execute(
         sa.select(CUSTOMER).where(CUSTOMER.c.id.in_(viewer.customers)).order_by(CUSTOMER.c.name)
     ).all()
-    return [_company(session, row) for row in rows]
+    return [_company(session, row, viewer) for row in rows]
 
 
 def list_customer_names(session: Session) -> list[tuple[int, str]]:
@@ -106,8 +107,10 @@ def list_customer_names(session: Session) -> list[tuple[int, str]]:
     return [(row.id, row.name) for row in rows]
 
 
-def _company(session: Session, row: sa.Row[tuple[object, ...]]) -> Company:
+def _company(session: Session, row: sa.Row[tuple[object, ...]], viewer: Viewer) -> Company:
     seats = list_seats(session, row.id, history=True)
+    # What colleagues wrote is for who holds a seat or lent it; a stand-in reads it from the first day on.
+    begun = any(seat.contact == viewer.contact and seat.state in _BEGUN for seat in seats)
     ended = [seat for seat in seats if seat.state is SeatState.ENDED]
     return Company(
         id=row.id,
@@ -116,8 +119,8 @@ def _company(session: Session, row: sa.Row[tuple[object, ...]]) -> Company:
         seats=row.seats,
         held_by=tuple(seat for seat in seats if seat.state is not SeatState.ENDED),
         past=tuple(sorted(ended, key=lambda seat: seat.until or seat.starts, reverse=True)[:_MOST]),
-        mails=_mails(session, row.id),
-        requests=_requests(session, row.id),
+        mails=_mails(session, row.id) if begun else (),
+        requests=_requests(session, row.id) if begun else (),
     )
 
 

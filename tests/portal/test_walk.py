@@ -114,8 +114,11 @@ def test_a_stand_in_whose_first_day_is_to_come_sees_the_people(site: Site) -> No
     code = site.code(MARIA, LinkPurpose.INVITATION)
     assert maria.post(site.link(MARIA, LinkPurpose.INVITATION), {"code": code}).to == "/people"
     assert site.states(site.acme) == ["active", "active", "planned"]
+    site.hold_mail(site.acme, "joe@acme.test", "Printer")
+    assert "Printer" in lucia.get("/people").body
     people = maria.get("/people")
     assert people.status == 200 and "Begins later" in people.body
+    assert "Printer" not in people.body  # what colleagues write is hers to read from the first day on
     assert "Lend my seat" not in people.body and "Take my seat back now" not in people.body
 
 
