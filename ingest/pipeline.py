@@ -8,6 +8,7 @@ or a blob store that is away (or full) costs no attempt.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from threading import Event
 
 import structlog
@@ -31,7 +32,10 @@ from rules.decide import decide
 from rules.policy import Policy
 from rules.tokens import Keys
 
-MOST_AT_ONCE = 50  # mails that share one transaction under load
+MOST_AT_ONCE = 50  # mails that are claimed together under load
+# Mails that share a transaction. SQLite has one writer: the more, the fewer commits. PostgreSQL has many, which lose
+# races or deadlock (a second until that is found) where they touch one thread: the fewer, the rarer.
+TOGETHER = {"sqlite": 50, "postgresql": 5}
 RACE_PATIENCE = 10.0  # seconds of lost races and outage before the mails go back
 OUTAGE_PAUSE = 5.0  # seconds before mails that met an outage are tried again
 
@@ -97,17 +101,18 @@ def _is_away(fault: Exception) -> bool:
 
 
 def _fault(desk: Pipeline, mails: Sequence[SpooledMail]) -> Exception | None:
-    """Deliver `mails` in one transaction; what kept them from being delivered."""
+    """Deliver `mails`; what kept them from being delivered. Those recorded before a fault are known by their ids."""
     try:
         parsed = [read_one(mail, desk) for mail in mails]
         failpoint("pipeline.after-parse")
         desk.blobs.sync()  # what the rows name is durable before they are; nobody waits for the disk in a transaction
-        receipts = retrying(lambda: _record_all(desk, parsed), patience=RACE_PATIENCE)
+        most = TOGETHER[desk.engine.dialect.name]
+        for some in (parsed[at : at + most] for at in range(0, len(parsed), most)):
+            for receipt in retrying(partial(_record_all, desk, some), patience=RACE_PATIENCE):
+                log.info("delivered", mail=receipt.ledger_id, state=receipt.state, ticket=receipt.ticket)
     except Exception as error:
         log.exception("delivery failed", mails=[mail.id for mail in mails])
         return error
-    for receipt in receipts:
-        log.info("delivered", mail=receipt.ledger_id, state=receipt.state, ticket=receipt.ticket)
     failpoint("pipeline.after-commit")
     return None
 
