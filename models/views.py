@@ -132,6 +132,18 @@ def count_ledger(session: Session) -> dict[str, int]:
     return {str(state): int(count) for state, count in session.connection().execute(wanted)}
 
 
+def count_held(session: Session) -> int:
+    """How many mails wait for a person's judgment."""
+    wanted = sa.select(sa.func.count()).select_from(HELD).where(HELD.c.state == HeldState.HELD)
+    return int(session.connection().execute(wanted).scalar_one())
+
+
+def count_outbox(session: Session) -> dict[str, int]:
+    """How many outgoing mails have which status; a status without any is left out."""
+    wanted = sa.select(OUTBOX.c.status, sa.func.count()).group_by(OUTBOX.c.status)
+    return {str(status): int(count) for status, count in session.connection().execute(wanted)}
+
+
 def list_outbox(session: Session, *, status: str | None = None, limit: int | None = None) -> list[Row]:
     """Outgoing mails, the newest first."""
     wanted = sa.select(*_OUTBOX).order_by(OUTBOX.c.id.desc()).limit(limit)

@@ -19,6 +19,7 @@ from postdesk.commands import (
     explain,
     held,
     ledger,
+    metrics,
     outbox,
     running,
     setup,
@@ -51,7 +52,7 @@ def root(
 
 _GROUPS = (
     *(demo, setup, running, customers, domains, contracts, access, tickets, ledger, outbox, suppression),
-    *(held, shunt, explain, doctor),
+    *(held, shunt, explain, doctor, metrics),
 )
 for module in _GROUPS:
     module.register(app)

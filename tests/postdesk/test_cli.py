@@ -95,6 +95,15 @@ def test_ledger(desk: TestDesk) -> None:
     assert counted["states"].keys() == {*LedgerState, "spooled"}
 
 
+def test_metrics(desk: TestDesk) -> None:
+    numbers = desk.json("metrics")
+    assert numbers["mails"] | {"spooled": 0} == desk.json("ledger", "count")["states"]
+    assert (numbers["held"], numbers["access_late"]) == (len(desk.json("held", "list")), 0)
+    text = desk.run("metrics")
+    assert 'postdesk_mails{state="ticket-opened"} 1.0' in text and "postdesk_held 1.0" in text
+    assert "postdesk_access_late 0.0" in text
+
+
 def test_outbox(desk: TestDesk) -> None:
     rows = desk.json("outbox", "list")
     assert {row["mail"] for row in rows} == {"acknowledgement", "agent_notice"}
