@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import pybase64
 from tnefparse.tnef import TNEF
 
 from ingest.charset import decode, lenient_base64
@@ -92,7 +93,7 @@ def _base64(raw: Iterable[bytes]) -> Iterator[bytes]:
             continue
         cut = len(clean) - len(clean) % 4
         left = clean[cut:]
-        yield binascii.a2b_base64(clean[:cut])
+        yield pybase64.b64decode(clean[:cut], validate=True)  # clean already; without, it would clean again
     if left:
         yield lenient_base64(left)
 
