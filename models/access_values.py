@@ -3,9 +3,10 @@
 Facts are what models/access_facts.py found; actions are what models/access.py does. No I/O.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 
 from models.mail import Mailbox
 from models.vocabulary import AccessKind, AccessState, Belief, SeatState
@@ -16,9 +17,13 @@ APPLICANT_TEXT_CAP = 64  # characters of each text that an applicant wrote (thre
 
 def free_slot(taken: Sequence[int], seats: int) -> int | None:
     """The lowest free slot of `seats`, where not all are taken. Always the lowest: two who look at once collide."""
-    if len(taken) >= seats:
-        return None
-    return next(slot for slot in range(1, seats + 1) if slot not in taken)
+    return next(free_slots(taken, seats), None)
+
+
+def free_slots(taken: Sequence[int], seats: int) -> Iterator[int]:
+    """The slots to give, the lowest first: as many as `seats` leaves, where a lowered number took slots above it."""
+    held = frozenset(taken)
+    return islice((slot for slot in range(1, seats + 1) if slot not in held), max(0, seats - len(taken)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """`postdesk customer`, `contact`, `agent`: who may use the desk."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,11 @@ import typer
 from postdesk.console import open_desk, progress, tell, wrong
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlmodel import Session
+
+    from models.customer import Seating
 
 COLUMNS = ("name", "domains", "language", "zone", "seats", "superusers")
 
@@ -126,10 +131,14 @@ def import_customers(
 
     desk = open_desk(ctx)
     rows = _read(file, desk.settings.language, desk.settings.zone)
+    now = desk.now()  # one transaction, one moment
     try:
         with progress() as bar, transaction(desk.engine) as session:
-            for line, row in bar.track(list(enumerate(rows, start=2)), description="customers"):
-                _add_or_tell(session, row, line, file, desk.now())
+            # One customer may have a thousand superusers: they are counted too.
+            total = len(rows) + sum(len(row["superusers"]) for row in rows)
+            task = bar.add_task("customers and superusers", total=total)
+            for line, row in enumerate(rows, start=2):
+                _add_or_tell(session, row, line, file, now, lambda: bar.advance(task))
             if dry_run:
                 raise _DryRun
     except _DryRun:
@@ -162,19 +171,23 @@ def _read(file: Path, language: str, zone: str) -> list[dict[str, Any]]:
         ]
 
 
-def _add_or_tell(session: "Session", row: dict[str, Any], line: int, file: Path, now: Any) -> None:
+def _add_or_tell(
+    session: "Session", row: dict[str, Any], line: int, file: Path, now: "datetime", added: Callable[[], None]
+) -> None:
     from models.errors import Refused
 
     if not str(row["seats"]).isdigit():
         wrong(f"{file} line {line}: seats is a number, not {row['seats']!r}")
     try:
-        _add(session, {**row, "seats": int(row["seats"])}, now)
+        _add(session, {**row, "seats": int(row["seats"])}, now, added)
     except Refused as refusal:
         wrong(f"{file} line {line}: {refusal}")
 
 
-def _add(session: "Session", row: dict[str, Any], now: Any, **more: Any) -> None:
-    """A customer with its domains and superusers."""
+def _add(
+    session: "Session", row: dict[str, Any], now: "datetime", added: Callable[[], None] = lambda: None, **more: Any
+) -> None:
+    """A customer with its domains and superusers; `added` is called after each of these rows."""
     from models import customer
     from models.audit import append
 
@@ -186,18 +199,22 @@ def _add(session: "Session", row: dict[str, Any], now: Any, **more: Any) -> None
         customer.add_domain(session, made.id, domain)
     detail = {"seats": row["seats"], "domains": list(row["domains"])}
     append(session, now, who="desk", what="customer.add", subject=f"customer:{made.id}", via="command", detail=detail)
+    added()
+    seating = customer.Seating(session, made.id)
     for address in row["superusers"]:
         person = customer.add_contact(session, address, now, customer=made.id)
         assert person.id is not None
-        _give_seat(session, address, person.id, made.id, now)
+        _give_seat(session, seating, address, person.id, made.id, now)
+        added()
 
 
-def _give_seat(session: "Session", address: str, contact: int, customer: int, now: Any) -> None:
+def _give_seat(
+    session: "Session", seating: "Seating", address: str, contact: int, customer: int, now: "datetime"
+) -> None:
     """A seat without a request: the audit is where it can be seen who has it since when."""
     from models.audit import append
-    from models.customer import give_seat
 
-    seat = give_seat(session, contact, customer, now)
+    seat = seating.give(contact, now)
     detail = {"holder": address, "customer": customer}
     append(session, now, who="desk", what="seat.give", subject=f"seat:{seat.id}", via="command", detail=detail)
 
@@ -226,7 +243,8 @@ def add_contact(
             session, address, desk.now(), customer=found.id, name=name, language=language or None
         )
         if superuser and person.id is not None:
-            _give_seat(session, address, person.id, found.id, desk.now())
+            seating = customers.Seating(session, found.id)
+            _give_seat(session, seating, address, person.id, found.id, desk.now())
     tell(f"{address} of {customer}{', superuser' if superuser else ''}")
 
 

@@ -6,6 +6,7 @@ from sqlmodel import Session
 
 from models.customer import (
     CustomerDomain,
+    Seating,
     add_address,
     add_contact,
     add_customer,
@@ -184,6 +185,27 @@ def test_a_person_has_addresses_and_belongs_to_several_customers(database: sa.En
 def seated(session: Session, customer: int, name: str) -> int:
     person = add_contact(session, f"{name}@acme.test", NOW, customer=customer).id or 0
     return give_seat(session, person, customer, NOW).id or 0
+
+
+def test_the_seats_are_looked_at_once_however_many_are_given(database: sa.Engine) -> None:
+    looks: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        looks.extend([statement] if "FROM seat" in statement else [])
+
+    sa.event.listen(database, "before_cursor_execute", note)
+    with transaction(database) as session:
+        acme = add_customer(session, "Acme", NOW, seats=41).id or 0
+        people = [add_contact(session, f"p{n}@acme.test", NOW, customer=acme).id or 0 for n in range(42)]
+        first = give_seat(session, people[7], acme, NOW)
+        looks.clear()
+        seating = Seating(session, acme)
+        given = [seating.give(person, NOW) for person in people[:41]]
+        assert len(looks) == 1
+        assert given[7].id == first.id
+        assert sorted(seat.slot or 0 for seat in given) == list(range(1, 42))
+        with pytest.raises(Refused, match=r"41 seats, held by p0@acme.test, p10@acme.test, p11@acme.test"):
+            seating.give(people[41], NOW)
 
 
 def test_no_more_seats_than_agreed(database: sa.Engine) -> None:

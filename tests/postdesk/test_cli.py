@@ -1,10 +1,12 @@
 """What outside programs read: the JSON of every read command as contract.md has it, and the exit statuses."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import click
 import pytest
 import typer
+from sqlalchemy import Engine, event
 
 from ingest.spool import Spool
 from models.db import make_engine, transaction
@@ -185,6 +188,60 @@ def test_customers_from_a_file(tmp_path: Path) -> None:
     assert "line 2: Skogby Trä exists already" in again.stderr
     file.write_text("name,domaine\nX,x.example\n")
     assert "name and domains are needed" in desk.call("customer", "import", str(file)).stderr
+
+
+def test_a_file_with_a_seat_too_many_or_a_wrong_address_adds_nobody(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    file = tmp_path / "customers.csv"
+    head = "name,domains,language,zone,seats,superusers\nHarbour Tools,harbour.example,,,,\n"
+    for people, told in (
+        ("a@skogby.example b@skogby.example c@skogby.example nobody", "line 3: Skogby has 2 seats, held by a@"),
+        ("a@skogby.example nobody", "line 3: 'nobody' is no mail address"),
+    ):
+        file.write_text(f"{head}Skogby,skogby.example,sv,,2,{people}\n")
+        for options in ((), ("--dry-run",)):
+            done = desk.call("customer", "import", str(file), *options)
+            assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert desk.json("domain", "list") == []
+    assert desk.json("seat", "list") == []
+
+
+def test_a_thousand_superusers_are_one_look_at_the_seats(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    people = " ".join(f"p{number}@skogby.example" for number in range(1000))
+    file = tmp_path / "customers.csv"
+    file.write_text(f"name,domains,seats,superusers\nSkogby,skogby.example,1000,{people}\n")
+    looks: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        looks.extend([statement] if "FROM seat" in statement else [])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert "1 customers are fine" in desk.call("customer", "import", str(file), "--dry-run").stderr
+        assert len(looks) == 1
+        assert "1 customers added" in desk.call("customer", "import", str(file)).stderr
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(desk.json("seat", "list")) == 1000
+
+
+def test_long_work_shows_how_far_it_is_on_a_terminal_only(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    file = tmp_path / "customers.csv"
+    file.write_text("name,domains,superusers\nSkogby,skogby.example,a@skogby.example b@skogby.example\n")
+    command = [sys.executable, "-m", "postdesk", "--config", str(desk.config), "customer", "import", str(file)]
+    ours, theirs = os.openpty()
+    subprocess.run([*command, "--dry-run"], check=True, stderr=theirs, env=desk.env | {"TERM": "xterm"}, timeout=60)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # EIO: the other end is closed and all was read
+        while block := os.read(ours, 65536):
+            shown += block
+    os.close(ours)
+    assert b"3/3" in shown and b"1 customers are fine" in shown
+    piped = subprocess.run(command, check=True, capture_output=True, env=desk.env, timeout=60)
+    assert piped.stderr == b"1 customers added\n"
 
 
 def test_tick_moves_the_clock_and_expires_what_was_held(tmp_path: Path) -> None:
