@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlmodel import Session
 
 from models.errors import PostdeskError
+from models.standby import outlast_standby
 
 BUSY_TIMEOUT = 10.0  # seconds that SQLite waits for another writer before it gives up
 POOL_SIZE = 5  # connections a process keeps; each role works on one or two
@@ -57,9 +58,11 @@ def make_engine(url: str) -> sa.Engine:
     if made.get_backend_name() == "sqlite":
         return _sqlite(made)
     if made.get_backend_name() == "postgresql":
-        return sa.create_engine(
+        engine = sa.create_engine(
             made.set(drivername="postgresql+psycopg"), pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_recycle=1800
         )
+        outlast_standby(engine)
+        return engine
     raise PostdeskError(f"database {made.drivername!r}: write sqlite:///path/to/file or postgresql://user@host/name")
 
 
@@ -136,9 +139,9 @@ def _is_unique_violation(error: IntegrityError) -> bool:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Is the database away (stopped, restarting, connection cut, out of connections, its disk full)? It may come back.
+    """Is the database away (stopped, read-only, cut off, out of connections, its disk full)? It may come back.
 
-    None of this says anything about the work that met it: the same work succeeds later (faults F09, F15).
+    None of this says anything about the work that met it: the same work succeeds later (faults F09, F15, F16).
     """
     if not isinstance(error, DBAPIError):
         return isinstance(error, sa.exc.TimeoutError)

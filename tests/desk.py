@@ -130,6 +130,10 @@ class TestDesk:
                 raise
         assert status == 0, log.read_text()
 
+    def log(self) -> bytes:
+        """What all runs wrote to standard error."""
+        return (self.folder / "run.log").read_bytes()
+
     def answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:

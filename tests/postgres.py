@@ -80,6 +80,28 @@ class PostgresServer:
                     raise RuntimeError(f"PostgreSQL does not start: {error}\n{story}") from error
                 time.sleep(0.05)
 
+    @classmethod
+    def standby_of(cls, primary: "PostgresServer") -> Self:
+        """A started hot standby that streams from `primary`: it answers reads only. Its caller ends it."""
+        standby = cls()
+        try:
+            binaries = standby._binaries()
+            if standby._user:
+                shutil.chown(standby.folder, standby._user)
+            source = f"host={primary.folder} user=postgres application_name=standby"
+            standby._run(
+                binaries / "pg_basebackup", "-D", standby.data, "-d", source, "-R", "-X", "stream", "-c", "fast"
+            )
+            standby.start()
+        except BaseException:
+            standby.__exit__(None, None, None)
+            raise
+        return standby
+
+    def promote(self) -> None:
+        """A standby becomes the primary; gives when it takes writes."""
+        self._run(self._binaries() / "pg_ctl", "promote", "-D", self.data, "-w")
+
     def stop(self, *, immediate: bool = False) -> None:
         """End the server; `immediate` leaves it to recover at the next start, as a crash would."""
         if self._server and self._server.poll() is None:
