@@ -111,7 +111,10 @@ def _release_wanted(desk: "Desk", stop: Event) -> None:
 
     stage = desk.pipeline()
     while not stop.wait(desk.settings.poll_seconds * 5):
-        release_wanted(stage)
+        try:
+            release_wanted(stage)
+        except Exception:  # a database that is away: the wishes stay, and nobody would start this thread again
+            log.exception("releases not looked at")
 
 
 def portal(desk: "Desk", stop: Event) -> None:

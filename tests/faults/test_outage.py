@@ -25,6 +25,17 @@ from tests.postgres import PostgresServer
 
 @pytest.mark.postgres
 def test_f15_postgresql_crashes_under_load(tmp_path: Path) -> None:
+    _postgresql_stops(tmp_path, immediate=True)
+
+
+@pytest.mark.postgres
+@pytest.mark.long
+def test_f15_postgresql_restarts_under_load(tmp_path: Path) -> None:
+    """In good order: every connection is told so (57P01)."""
+    _postgresql_stops(tmp_path, immediate=False)
+
+
+def _postgresql_stops(tmp_path: Path, *, immediate: bool) -> None:
     sent = letters("g", 40)
     with PostgresServer() as server, Sink() as sink:
         server.sql("CREATE DATABASE desk")
@@ -32,7 +43,7 @@ def test_f15_postgresql_crashes_under_load(tmp_path: Path) -> None:
         with desk.running(only=ROLES), load(desk) as senders:
             senders.send(sent[:20])
             wait_until(lambda: counted(desk)["states"]["ticket-opened"], "the first ticket")
-            server.stop(immediate=True)
+            server.stop(immediate=immediate)
             senders.send(sent[20:])
             wait_until(lambda: all(letter.accepted for letter in sent), "a 250 for each, without a database")
             server.start()
