@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+REQUEST = 20.0  # seconds in which a request must be here as a whole: our forms are small (threat T53)
 GRACE = 10  # seconds for what is under way when the portal is stopped
 CONNECTIONS = 200  # at a time; more get 503
 BACKLOG = 128
@@ -27,10 +30,12 @@ def serve(
     *,
     proxies: Sequence[str] = (),
     announce: Callable[[tuple[str, int]], None] = lambda bound: None,
+    request_seconds: float = REQUEST,
 ) -> None:
     """Answer requests until `stop` is set. `proxies`: whose X-Forwarded-For and -Proto are believed."""
     config = uvicorn.Config(
         app,
+        http=type("Timed", (_Timed,), {"request_seconds": request_seconds}),
         log_config=None,
         access_log=False,  # a path may hold a token
         server_header=False,
@@ -46,6 +51,38 @@ def serve(
         announce(listener.getsockname()[:2])
         threading.Thread(target=_end, args=(server, stop), daemon=True, name="stop").start()
         asyncio.run(server.serve(sockets=[listener]))
+
+
+class _Timed(H11Protocol):
+    """One connection. uvicorn waits for ever for the rest of a request, so that CONNECTIONS sockets that never end
+    theirs would close the portal to everybody (threat T53)."""
+
+    request_seconds = REQUEST
+    _slow: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._rest()
+
+    def _watch(self) -> None:
+        """The clock runs from the first octet of a request to its last, and is not set back by those between."""
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._rest()
+        elif self._slow is None:
+            self._slow = self.loop.call_later(self.request_seconds, self.transport.abort)
+
+    def _rest(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
 
 
 class _Server(uvicorn.Server):

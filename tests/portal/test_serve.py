@@ -1,7 +1,9 @@
 """The portal as a process: it answers, ends in good order, and says what is wrong where it cannot begin."""
 
 import http.client
+import socket
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -9,7 +11,7 @@ import anyio
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from portal.serve import serve
+from portal.serve import CONNECTIONS, serve
 from tests.desk import TestDesk, free_port, wait_until
 from tests.portal.site import Browser
 
@@ -79,3 +81,53 @@ def test_a_taken_port_is_an_error() -> None:
     stop.set()
     first.join(20)
     assert not first.is_alive()
+
+
+def test_T53_requests_that_never_end_do_not_close_the_portal() -> None:
+    """More sockets than the portal serves, each with the beginning of a request and an octet now and then."""
+    stop, port = threading.Event(), free_port()
+    bound: list[tuple[str, int]] = []
+
+    async def empty(scope: Scope, receive: Receive, send: Send) -> None:
+        while scope["type"] == "http" and (await receive()).get("more_body"):
+            pass
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    served = {"announce": bound.append, "request_seconds": 4.0}
+    server = threading.Thread(target=serve, args=(empty, "127.0.0.1", port, stop), kwargs=served, daemon=True)
+    server.start()
+    wait_until(lambda: bound, "the portal")
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n"
+    begun = (b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", post, b"")
+    slow = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(CONNECTIONS + 10)]
+    for number, connection in enumerate(slow):
+        connection.sendall(begun[number % len(begun)])
+    wait_until(lambda: _status(port) == 503, "the portal is full")
+
+    def answers_again() -> bool:
+        for connection in slow:
+            with suppress(OSError):
+                connection.sendall(b"x")
+        return _status(port) == 204
+
+    wait_until(answers_again, "honest requests are answered again", 20)
+    for connection in slow:
+        _read_to_the_end(connection)
+    stop.set()
+    server.join(20)
+    assert not server.is_alive()
+
+
+def _status(port: int) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", "/")
+        return connection.getresponse().status
+
+
+def _read_to_the_end(connection: socket.socket) -> None:
+    """Times out where the other side has not closed it."""
+    with connection, suppress(ConnectionResetError):
+        while connection.recv(4096):
+            pass
