@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from models.customer import CUSTOMER
+from models.delivery import find_deliveries
 from models.held import HELD
 from models.inbound import LEDGER
 from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
@@ -78,16 +79,17 @@ def list_tickets(session: Session, *, status: str | None = None, limit: int | No
 
 
 def show_ticket(session: Session, number: int) -> Row | None:
-    """One ticket with its participants and its articles, oldest first."""
+    """One ticket with its participants and its articles, oldest first; of an answer, what became of its mails."""
     ticket = _first(session, _TICKETS.where(TICKET.c.id == number))
     if ticket is None:
         return None
     articles = _rows(session, _ARTICLES.where(ARTICLE.c.ticket == number).order_by(ARTICLE.c.id))
-    files = _files(session, number)
-    return ticket | {
-        "participants": _rows(session, _PEOPLE.where(PARTICIPANT.c.ticket == number).order_by(PARTICIPANT.c.id)),
-        "articles": [article | {"attachments": files.get(article.pop("id"), [])} for article in articles],
-    }
+    files, deliveries = _files(session, number), find_deliveries(session, number)
+    for article in articles:
+        id = article.pop("id")
+        article |= {"attachments": files.get(id, []), "delivery": deliveries.get(id, [])}
+    people = _rows(session, _PEOPLE.where(PARTICIPANT.c.ticket == number).order_by(PARTICIPANT.c.id))
+    return ticket | {"participants": people, "articles": articles}
 
 
 _PEOPLE = sa.select(

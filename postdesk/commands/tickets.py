@@ -64,6 +64,9 @@ def _show_article(article: dict[str, Any]) -> None:
     print("".join(c if c.isprintable() or c in "\n\t" else " " for c in article["text"]).rstrip())
     for file in article["attachments"]:
         print(f"   + {cell(file['name'])} ({cell(file['type'])}, {file['size']} octets)")
+    for mail in article["delivery"]:
+        said = f" ({cell(mail['last_reply'])})" if mail["last_reply"] else ""
+        print(f"   → {cell(mail['recipient'])}: {cell(mail['status'])}{said}")
 
 
 def reply(
