@@ -184,6 +184,7 @@ class MailName(StrEnum):
     AGENT_NOTICE = "agent_notice"  # tells agents of a new ticket or reply
     UNKNOWN_AUTHOR = "unknown_author"
     STAFF_TASK = "staff_task"  # tells agents of an address that gets no more mail, or of a thread that was paused
+    ANSWER_UNDELIVERED = "answer_undelivered"  # tells an agent that an answer of his did not arrive
     # access (issue: superusers)
     ACCESS_PROOF = "access_proof"
     ACCESS_DESK_NOTICE = "access_desk_notice"  # tells agents that a request waits for them
@@ -312,6 +313,14 @@ class StaffTask(StrEnum):
     DEAD_ADDRESS = "dead-address"  # hard bounces enough: suppressed (T61)
     COMPLAINT = "complaint"  # RFC 5965: suppressed
     PAUSED = "paused"  # the breaker of a thread (T26)
+
+
+class Undelivered(StrEnum):
+    """How an answer ended that did not arrive."""
+
+    FAILED = "failed"  # the smarthost refused it, or it was given up, or it could not be composed
+    SUPPRESSED = "suppressed"  # its address gets no mail
+    RETURNED = "returned"  # it left, and a report says that it failed
 
 
 class DomainConflict(StrEnum):

@@ -18,11 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from models.db import is_lost_race, is_outage, reading, retrying, transaction
+from models.decision import Notice, OutboxFact
 from models.failpoint import failpoint
 from models.mail_views import find_mail_rows
 from models.outbox import (
     Claimed,
     claim_due,
+    enqueue,
     extend_lease,
     find_suppression,
     mark_deferred,
@@ -31,11 +33,13 @@ from models.outbox import (
     mark_suppressed,
     next_due,
 )
+from models.vocabulary import Undelivered
 from notify.backoff import next_attempt
 from notify.compose import Composed, Unfit, compose
 from notify.mails import Letterhead, outgoing
 from notify.render import Renderer
 from notify.smarthost import Deferred, Failed, Outcome, Sent, Smarthost
+from rules.reply import undelivered
 
 # Few at once, so that a slow smarthost holds up an acknowledgement by a handful of digests at most (fault F22).
 MOST_AT_ONCE = 5
@@ -159,12 +163,14 @@ def _compose(desk: Dispatch, claimed: Claimed) -> Composed | Unfit | _Suppressed
 
 
 def _settle(desk: Dispatch, claimed: Claimed, outcome: Outcome | _Suppressed, message_id: str | None) -> None:
-    def settle() -> tuple[bool, str]:
+    def settle() -> tuple[bool, str, str]:
         with transaction(desk.engine) as session:
-            return _mark(session, claimed, outcome, message_id, desk.now())
+            kept, became, reply = _mark(session, claimed, outcome, message_id, desk.now())
+            if kept and became in ("failed", "suppressed"):
+                enqueue(session, _told(desk, claimed, Undelivered(became), reply), desk.now())
+            return kept, became, reply
 
-    kept, became = retrying(settle)
-    reply = outcome.reason if isinstance(outcome, _Suppressed) else outcome.reply
+    kept, became, reply = retrying(settle)
     tell = log.warning if became in ("failed", "suppressed") else log.info
     tell("dispatched", outbox=claimed.id, mail_name=claimed.mail, became=became, reply=reply, attempts=claimed.attempts)
     if not kept:
@@ -172,21 +178,35 @@ def _settle(desk: Dispatch, claimed: Claimed, outcome: Outcome | _Suppressed, me
     failpoint("dispatch.after-mark")
 
 
+def _told(desk: Dispatch, claimed: Claimed, became: Undelivered, reply: str) -> tuple[Notice, ...]:
+    """Who hears that it never leaves; again where a person sent it again in vain, which the fence tells."""
+    row = OutboxFact(
+        id=claimed.id,
+        mail=claimed.mail,
+        recipient=claimed.recipient,
+        ticket=claimed.ticket,
+        about=tuple(claimed.context.items()),
+    )
+    return undelivered(row, became, reply, cause=str(claimed.fence), policy=desk.letterhead.policy)
+
+
 def _mark(
     session: Session, claimed: Claimed, outcome: Outcome | _Suppressed, message_id: str | None, now: datetime
-) -> tuple[bool, str]:
+) -> tuple[bool, str, str]:
+    """Whether the row was still ours, what it became, and what its last reply is."""
     match outcome:
         case Sent(reply=reply):
-            return mark_sent(session, claimed, now, message_id=message_id or "", reply=reply), "sent"
+            return mark_sent(session, claimed, now, message_id=message_id or "", reply=reply), "sent", reply
         case _Suppressed(reason=reason):
-            return mark_suppressed(session, claimed, why=reason), "suppressed"
+            return mark_suppressed(session, claimed, why=reason), "suppressed", reason
         case Failed(reply=reply):
-            return mark_failed(session, claimed, message_id=message_id, reply=reply), "failed"
+            return mark_failed(session, claimed, message_id=message_id, reply=reply), "failed", reply
         case Deferred(reply=reply):
             at = next_attempt(attempts=claimed.attempts, since=claimed.created, now=now, jitter=random.random())
-            if at is None:
-                return mark_failed(session, claimed, message_id=message_id, reply=f"given up: {reply}"), "failed"
-            return mark_deferred(session, claimed, at, message_id=message_id, reply=reply), "deferred"
+            if at is not None:
+                return mark_deferred(session, claimed, at, message_id=message_id, reply=reply), "deferred", reply
+            given_up = f"given up: {reply}"
+            return mark_failed(session, claimed, message_id=message_id, reply=given_up), "failed", given_up
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from models.mail import Mailbox
 from models.mail_views import ArticleView, MailRows, TicketView
-from models.vocabulary import MailClass, MailName, StaffTask
+from models.vocabulary import MailClass, MailName, StaffTask, Undelivered
 from notify.access_mails import ACCESS_MAILS
 from notify.compose import OutgoingMail, Unfit
 from notify.letterhead import CataloguedMail, Letterhead
@@ -143,6 +143,25 @@ def _staff_task(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
     }
 
 
+def _answer_undelivered(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | None:
+    """What a server said is told to agents only, as text."""
+    told = rows.claimed.context
+    if rows.ticket is None:
+        return None
+    address = str(told.get("address") or "")
+    # quoted as in a staff task; an address that gets no mail is to be freed before the answer can leave
+    lift = (f"postdesk suppression lift {shlex.quote(address)}",) if told.get("what") == Undelivered.SUPPRESSED else ()
+    return {
+        "what": told.get("what"),
+        "address": address,
+        "reply": " ".join(str(told.get("reply") or "").split()),
+        "commands": (*lift, f"postdesk outbox retry {told.get('outbox')}"),
+        "number": rows.ticket.number,
+        "about": rows.ticket.subject,
+        "prefix": letterhead.policy.subject_prefix,
+    }
+
+
 CATALOGUE: Mapping[MailName, CataloguedMail] = {
     MailName.ACKNOWLEDGEMENT: CataloguedMail(kind=MailClass.RECEIPT, context=_acknowledgement),
     MailName.AGENT_REPLY: CataloguedMail(kind=MailClass.CONVERSATION, context=_agent_reply),
@@ -151,6 +170,7 @@ CATALOGUE: Mapping[MailName, CataloguedMail] = {
         kind=MailClass.RECEIPT, context=_unknown_author, threaded=False, null_return_path=True
     ),
     MailName.STAFF_TASK: CataloguedMail(kind=MailClass.NOTICE, context=_staff_task, threaded=False),
+    MailName.ANSWER_UNDELIVERED: CataloguedMail(kind=MailClass.NOTICE, context=_answer_undelivered, threaded=False),
     **ACCESS_MAILS,
 }
 

@@ -4,14 +4,14 @@ None of these is ever answered. What a superuser's own machine sends opens a tic
 ours is noted on its ticket and changes nothing there.
 """
 
-from models.decision import Decision, NoteAutoReply, Notice
+from models.decision import Decision, NoteAutoReply, Notice, RecordReport
 from models.mail import DeliveryReport
-from models.vocabulary import Belief, LedgerState, MailKind, Reason
+from models.vocabulary import Belief, LedgerState, MailKind, Reason, Undelivered
 from rules.access_mail import bounced
 from rules.authn import belief_of
 from rules.bounce import ReportFinding, judge_report
 from rules.case import Case, Outcome, discarded, held
-from rules.reply import staff_notices
+from rules.reply import staff_notices, undelivered
 from rules.thread import Joining, Thread, find_thread
 
 _REPORTS = (MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT)
@@ -56,7 +56,7 @@ def report(case: Case) -> Outcome:
         reason=finding.reason,
         ticket=finding.record.ticket,
         actions=(finding.record, *follows.actions),
-        notices=(*follows.notices, *_told(case, finding)),
+        notices=(*follows.notices, *_told(case, finding), *_returned(case, finding.record)),
         trace=(finding.trace,) if finding.trace else (),
     )
 
@@ -69,6 +69,20 @@ def _told(case: Case, finding: ReportFinding) -> tuple[Notice, ...]:
     cause = f"{address.lower()}:{case.now.date().isoformat()}"
     task, ticket = finding.staff_task, finding.record.ticket
     return staff_notices(case, task, address, cause=cause, ticket=ticket, bounces=finding.bounces)
+
+
+def _returned(case: Case, record: RecordReport) -> tuple[Notice, ...]:
+    """An answer that came back for good is told to the agent who wrote it, once, in words of ours and no others."""
+    told = next(iter(record.report.recipients), None)
+    if told is None or told.action != "failed" or not told.permanent:
+        return ()
+    reply = " ".join(word for word in (told.action, told.status, told.reason) if word)
+    rows = (row for row in case.facts.outbox if row.id in record.outbox)
+    return tuple(
+        notice
+        for row in rows
+        for notice in undelivered(row, Undelivered.RETURNED, reply, cause="returned", policy=case.policy)
+    )
 
 
 def administrative(case: Case) -> Outcome:

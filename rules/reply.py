@@ -3,9 +3,12 @@
 An agent's answer is conversation: written by a person, marked as automatic nowhere. Agents' notices are notices.
 """
 
-from models.decision import AgentFact, Notice, TicketFact
-from models.vocabulary import MailName, ParticipantRole, StaffTask, TicketStatus
+from models.decision import AgentFact, Notice, OutboxFact, TicketFact
+from models.vocabulary import MailName, ParticipantRole, StaffTask, TicketStatus, Undelivered
 from rules.case import Case
+from rules.policy import Policy
+
+REPLY_TOLD = 300  # characters of what a server said
 
 
 def answer(
@@ -23,7 +26,8 @@ def answer(
 
     `cause`: what makes the answer one of its kind: the ledger id of an agent's mail, or `article:<id>` of the portal.
     `note`: an internal note, which nobody outside gets. `in_reply_to`: Message-ID of the customer's last mail.
-    `context`: handed to the composer, such as the article's id.
+    `context`: handed to the composer, such as the article's id. The answer's author stands in it besides: whom to tell
+    where a mail does not arrive.
     """
     status = TicketStatus.CLOSED if close else None if note else TicketStatus.PENDING
     outside: dict[str, ParticipantRole] = {}
@@ -40,7 +44,7 @@ def answer(
             zone=zone,
             in_reply_to=in_reply_to,
             role=role,
-            context=context,
+            context=(("author", agent.address), ("author_language", agent.language), *context),
         )
         for address, role in outside.items()
     )
@@ -83,3 +87,25 @@ def staff_notices(
         for agent in case.facts.notified_agents
         if agent.address.lower() != address.lower() and not case.policy.is_own(agent.address.lower())
     )
+
+
+def undelivered(row: OutboxFact, what: Undelivered, reply: str, *, cause: str, policy: Policy) -> tuple[Notice, ...]:
+    """Tell the agent whose answer did not arrive, with what was said of it last. `cause`: one mail for each, ever.
+
+    Of no other mail: nobody waits for those that leave by themselves, and notices about notices would never end.
+    """
+    told = dict(row.about)
+    author = str(told.get("author") or "")
+    if row.mail is not MailName.AGENT_REPLY or not author or policy.is_own(author.lower()):
+        return ()
+    context = (("what", what.value), ("address", row.recipient), ("reply", reply[:REPLY_TOLD]), ("outbox", row.id))
+    notice = Notice(
+        mail=MailName.ANSWER_UNDELIVERED,
+        recipient=author,
+        key=Notice.key_of(MailName.ANSWER_UNDELIVERED, f"outbox:{row.id}:{cause}", author),
+        ticket=row.ticket,
+        language=str(told.get("author_language") or policy.language),
+        zone=policy.zone,
+        context=context,
+    )
+    return (notice,)

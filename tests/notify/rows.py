@@ -16,6 +16,7 @@ from models.vocabulary import (
     ParticipantRole,
     SeatState,
     StaffTask,
+    Undelivered,
 )
 from notify.mails import Letterhead
 from rules.policy import OwnMailbox, Policy
@@ -159,6 +160,24 @@ def staff_task(language: str = "en", what: StaffTask = StaffTask.PAUSED, *, tick
             context={"what": what.value, "address": "lucia@ibarra.test", **numbers},
         )
     )
+
+
+def answer_undelivered(language: str = "en", what: Undelivered = Undelivered.FAILED) -> MailRows:
+    replies = {
+        Undelivered.FAILED: "550 5.1.1 <lucia@ibarra.test>: no such user",
+        Undelivered.SUPPRESSED: "its address is suppressed: hard-bounce",
+        Undelivered.RETURNED: "failed 5.2.2 mailboxfull",
+    }
+    context = {"what": what.value, "address": "lucia@ibarra.test", "reply": replies[what], "outbox": 12}
+    row = claimed(
+        MailName.ANSWER_UNDELIVERED,
+        recipient="anna@nordvik.test",
+        language=language,
+        article=None,
+        participant=None,
+        context=context,
+    )
+    return MailRows(claimed=row, ticket=TICKET, message_ids=("q1@ibarra.test",))
 
 
 # --- access ---------------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 
 from models.db import make_engine, transaction
 from models.decision import Fields, Notice
+from models.delivery import count_failed, find_deliveries
 from models.mail import AttachmentRef, Mailbox
-from models.outbox import OUTBOX, enqueue, suppress
+from models.outbox import OUTBOX, enqueue, retry, suppress
 from models.ticket import NewArticle, NewTicket, add_article, open_ticket
 from models.vocabulary import ArticleKind, MailName, ParticipantRole, SuppressionReason
 from notify import dispatch
@@ -27,7 +28,7 @@ from notify.smarthost import Timeouts, open_smarthost
 from tests.notify.rows import LETTERHEAD, NOW
 from tests.notify.sink import CUT, Sink, serving
 
-SU = "lucia@ibarra.test"
+SU, ANNA = "lucia@ibarra.test", "anna@nordvik.test"
 
 
 class Clock:
@@ -172,6 +173,78 @@ def test_a_no_is_final(desk: Dispatch, sink: Sink, clock: Clock) -> None:
     clock.move(days=1)
     assert run_once(desk, "w").settled == 0
     assert (row(desk.engine, id).status, row(desk.engine, id).last_reply) == ("failed", "550 5.1.1 no such user")
+
+
+def answered(engine: sa.Engine, *recipients: str, language: str = "sv") -> tuple[int, ...]:
+    """A ticket and Anna's answer on it, promised to each recipient."""
+    promised = promise(engine)
+    number = row(engine, promised[0]).ticket
+    with transaction(engine) as session:
+        new = NewArticle(kind=ArticleKind.OUTBOUND, author=Mailbox(address=ANNA, name="Anna Lind"), text="¿Versión?")
+        article = add_article(session, number, new, NOW)
+        notices = [
+            Notice(
+                mail=MailName.AGENT_REPLY, recipient=recipient, key=f"reply:{recipient}", ticket=number,
+                role=ParticipantRole.REQUESTER, context=(("author", ANNA), ("author_language", language)),
+            )
+            for recipient in recipients
+        ]  # fmt: skip
+        return enqueue(session, notices, NOW, article=article)
+
+
+def undelivered(engine: sa.Engine) -> list[Any]:
+    with engine.connect() as connection:
+        which = sa.select(OUTBOX).where(OUTBOX.c.mail == MailName.ANSWER_UNDELIVERED)
+        return list(connection.execute(which.order_by(OUTBOX.c.id)))
+
+
+def test_an_answer_that_is_refused_is_told_to_its_author(desk: Dispatch, sink: Sink) -> None:
+    a, b = answered(desk.engine, "a@x.test", "b@x.test")
+    sink.replies["RCPT"] = ["250 Ok", "250 Ok", "550 5.1.1 no such user"]  # the acknowledgement, a, b
+    run_once(desk, "w")
+    (notice,) = undelivered(desk.engine)
+    assert (notice.recipient, notice.language, notice.status, notice.lane) == (ANNA, "sv", "due", 0)
+    sink.replies["RCPT"] = "250 Ok"
+    run_once(desk, "w")
+    message: Any = message_from_bytes(sink.messages[-1], policy=policy.default)
+    assert message["To"] == ANNA and message["Auto-Submitted"] == "auto-generated" and message["Reply-To"] is None
+    text = message.get_body(("plain",)).get_content()
+    assert "b@x.test" in text and "550 5.1.1 no such user" in text and f"postdesk outbox retry {b}" in text
+    with transaction(desk.engine) as session:
+        (delivery,) = find_deliveries(session, row(desk.engine, a).ticket).values()
+    assert [(one["recipient"], one["status"], one["last_reply"]) for one in delivery] == [
+        ("a@x.test", "sent", row(desk.engine, a).last_reply),
+        ("b@x.test", "failed", "550 5.1.1 no such user"),
+    ]
+
+
+def test_an_answer_that_never_leaves_is_told_each_time_a_person_tried(desk: Dispatch, sink: Sink, clock: Clock) -> None:
+    """Suppressed, given up, not to be composed; and again, where a person sent it again in vain."""
+    gone, late, odd = answered(desk.engine, "gone@x.test", "late@x.test", "o dd@x.test")
+    with transaction(desk.engine) as session:
+        suppress(session, "gone@x.test", SuppressionReason.HARD_BOUNCE, NOW)
+    sink.replies["RCPT"] = "451 4.3.0 later"
+    run_once(desk, "w")
+    clock.move(days=5)
+    with desk.engine.begin() as connection:  # the days between are all alike
+        connection.execute(sa.update(OUTBOX).where(OUTBOX.c.id == late).values(attempts=100))
+    run_once(desk, "w")
+    told = {one.context["outbox"]: one.context for one in undelivered(desk.engine)}
+    assert {id: one["what"] for id, one in told.items()} == {gone: "suppressed", late: "failed", odd: "failed"}
+    assert told[late]["reply"] == "given up: 451 4.3.0 later" and "not one plain" in str(told[odd]["reply"])
+    with transaction(desk.engine) as session:
+        assert retry(session, gone, clock())
+    run_once(desk, "w")
+    assert len(undelivered(desk.engine)) == 4
+
+
+def test_a_notice_that_fails_is_told_to_nobody(desk: Dispatch, sink: Sink) -> None:
+    answered(desk.engine, "a@x.test")
+    sink.replies["RCPT"] = "550 5.1.1 no such user"
+    assert run(desk, "w", Event(), until_idle=True) == 3
+    assert statuses(desk.engine) == ["failed"] * 3 and len(undelivered(desk.engine)) == 1
+    with transaction(desk.engine) as session:
+        assert (count_failed(session, NOW), count_failed(session, NOW + timedelta(seconds=1))) == (3, 0)
 
 
 def test_each_recipient_has_his_own_fate(desk: Dispatch, sink: Sink) -> None:

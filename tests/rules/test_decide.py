@@ -482,6 +482,39 @@ def test_T61_a_storm_of_bounces_tells_each_agent_once_a_day() -> None:
     assert [n.key for n in one.notices] == [n.key for n in two.notices]
 
 
+@pytest.mark.parametrize(
+    ("action", "permanent", "mail_name", "told_agents"),
+    [
+        ("failed", True, MailName.AGENT_REPLY, ["anna@nordvik.test"]),
+        ("failed", False, MailName.AGENT_REPLY, []),
+        ("failed", None, MailName.AGENT_REPLY, []),
+        ("delayed", False, MailName.AGENT_REPLY, []),
+        ("delivered", True, MailName.AGENT_REPLY, []),
+        ("failed", True, MailName.ACKNOWLEDGEMENT, []),
+        ("failed", True, MailName.AGENT_NOTICE, []),
+        ("failed", True, MailName.ANSWER_UNDELIVERED, []),
+    ],
+)
+def test_who_wrote_an_answer_is_told_when_it_comes_back(
+    action: str, permanent: bool | None, mail_name: MailName, told_agents: list[str]
+) -> None:
+    entry = ReportedRecipient(
+        address="su@acme.test", action=action, status="5.2.2", permanent=permanent, reason="mailboxfull"
+    )
+    bounce = mail(
+        None, kind=MailKind.BOUNCE, report=DeliveryReport(recipients=(entry,)), to=(VERP,), reverse_path="", belief=U
+    )
+    about = (("author", "anna@nordvik.test"), ("author_language", "sv"))
+    row = outbox(mail=mail_name, about=about)
+    decision = decided(bounce, outbox=(row,))
+    assert told(decision, MailName.ANSWER_UNDELIVERED) == told_agents
+    if told_agents:
+        (notice,) = decision.notices
+        assert dict(notice.context)["reply"] == "failed 5.2.2 mailboxfull"
+        again = replace(bounce, spool_id="01J00000000000000000000002")
+        assert decided(again, outbox=(row,)).notices[0].key == notice.key, "a second report tells nothing new"
+
+
 def test_an_agents_answer_by_mail_reaches_the_others() -> None:
     decision = decided(mail("anna@nordvik.test", to=(reply_address(participant=9),)), policy=BY_MAIL)
     article = added(decision)

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
-from models.decision import ParticipantFact
-from models.vocabulary import MailName, ParticipantRole, TicketStatus
-from rules.reply import answer
-from tests.builders import ANNA, ticket
+import pytest
+
+from models.decision import OutboxFact, ParticipantFact
+from models.vocabulary import MailName, ParticipantRole, TicketStatus, Undelivered
+from rules.reply import REPLY_TOLD, answer, undelivered
+from tests.builders import ANNA, POLICY, ticket
 
 
 def test_everybody_but_agents_gets_a_mail() -> None:
@@ -35,3 +37,32 @@ def test_one_mail_for_each_address() -> None:
     found = replace(ticket(), participants=(*ticket().participants, twice))
     _, notices = answer(found, ANNA, "article:5")
     assert [notice.recipient for notice in notices] == ["su@acme.test", "guest@elsewhere.test"]
+
+
+def answer_row(**changes: object) -> OutboxFact:
+    """The row that an answer of Anna's makes."""
+    first = answer(ticket(), ANNA, "article:5")[1][0]
+    row = OutboxFact(id=17, mail=first.mail, recipient=first.recipient, ticket=first.ticket, about=first.context)
+    return replace(row, **changes)  # type: ignore[arg-type]
+
+
+def test_who_wrote_an_answer_is_told_that_it_did_not_arrive() -> None:
+    (told,) = undelivered(answer_row(), Undelivered.FAILED, "550 no", cause="1", policy=POLICY)
+    assert (told.mail, told.recipient, told.language) == (MailName.ANSWER_UNDELIVERED, "anna@nordvik.test", "sv")
+    assert (told.ticket, told.role, told.zone) == (1042, None, "Europe/Stockholm"), "it makes no reply address"
+    expected = {"what": "failed", "address": "su@acme.test", "reply": "550 no", "outbox": 17}
+    assert dict(told.context) == expected
+    assert told.key == "answer_undelivered:outbox:17:1:anna@nordvik.test"
+    (long,) = undelivered(answer_row(), Undelivered.FAILED, "5" * 9000, cause="1", policy=POLICY)
+    assert dict(long.context)["reply"] == "5" * REPLY_TOLD
+
+
+@pytest.mark.parametrize("mail", [name for name in MailName if name is not MailName.AGENT_REPLY])
+def test_nobody_is_told_of_any_other_mail(mail: MailName) -> None:
+    for what in Undelivered:
+        assert undelivered(answer_row(mail=mail), what, "550 no", cause="1", policy=POLICY) == ()
+
+
+def test_an_answer_whose_author_is_not_known_or_is_the_desk_itself() -> None:
+    for about in ((), (("author", "support@nordvik.test"),), (("author", "Bounce@nordvik.test"),)):
+        assert undelivered(answer_row(about=about), Undelivered.FAILED, "550", cause="1", policy=POLICY) == ()

@@ -12,7 +12,7 @@ import pytest
 
 from models.access_views import AccessRows, HeldView
 from models.mail_views import MailRows
-from models.vocabulary import Answer, Belief, Command, LinkPurpose, MailName, SeatChange, StaffTask
+from models.vocabulary import Answer, Belief, Command, LinkPurpose, MailName, SeatChange, StaffTask, Undelivered
 from notify.compose import Composed, OutgoingMail, compose
 from notify.mails import CATALOGUE, outgoing
 from notify.render import LANGUAGES, Renderer
@@ -77,6 +77,10 @@ VARIANTS: dict[str, Callable[[str], MailRows]] = {
     "staff_task.dead-address": lambda language: rows.staff_task(language, StaffTask.DEAD_ADDRESS),
     "staff_task.complaint": lambda language: rows.staff_task(language, StaffTask.COMPLAINT, ticket=None),
     "staff_task.paused": lambda language: rows.staff_task(language, StaffTask.PAUSED),
+    **{
+        f"answer_undelivered.{what}": lambda language, what=what: rows.answer_undelivered(language, what)  # type: ignore[misc]
+        for what in Undelivered
+    },
     "unknown_author.without-page": rows.unknown_author,
     **access_variants(),
 }

@@ -23,6 +23,7 @@ from models.views import count_ledger, list_held, show_ticket
 from models.vocabulary import LedgerState, MailName, Reason
 from notify.jobs import run_due
 from postdesk import domain_desk
+from postdesk.answering import answer_ticket
 from tests.walk.small_desk import BELIEVED, REFUTED, UNPROVED, SmallDesk, believing, letter, only
 
 SU, BOSS, OTHER = "su@acme.test", "boss@acme.test", "su@bolt.test"
@@ -236,6 +237,37 @@ def test_T61_a_forged_report_changes_nothing(desk: SmallDesk) -> None:
 
 
 _STATE = (OUTBOX, RECIPIENT_HEALTH, SUPPRESSION, TICKET, ARTICLE, PARTICIPANT, CONTACT_ADDRESS)
+
+
+@pytest.mark.parametrize("proof", ["return path", "message id"])
+def test_an_answer_that_comes_back_is_told_to_who_wrote_it_and_stands_on_the_ticket(
+    desk: SmallDesk, proof: str
+) -> None:
+    desk.agent("bo@nordvik.test", "Bo")
+    desk.take(letter(SU))
+    desk.send()
+    (number,) = (row["id"] for row in desk.rows(TICKET))
+    answered = answer_ticket(desk.engine, number, "anna@nordvik.test", "Which version?", desk.time, zone="UTC")
+    assert not isinstance(answered, str)
+    (answer,) = desk.send()
+    to = answer.reverse_path if proof == "return path" else "support@nordvik.test"
+    for count in range(2):
+        desk.take(_report(SU, f"<{answer.message_id}>", count), reverse_path="", to=to)
+    told = only(desk.rows(OUTBOX), mail=MailName.ANSWER_UNDELIVERED)
+    assert [row["recipient"] for row in told] == ["anna@nordvik.test"], "once, and nobody else"
+    with reading(desk.engine) as session:
+        ticket = show_ticket(session, number)
+    assert ticket
+    question, written, *reports = ticket["articles"]
+    (delivery,) = written["delivery"]
+    assert (question["delivery"], [one["delivery"] for one in reports]) == ([], [[], []])
+    assert (delivery["recipient"], delivery["status"], delivery["sent"]) == (SU, "failed", desk.time)
+    assert delivery["last_reply"].startswith("reported failed 5.1.1")
+    (notice,) = [mail for mail in desk.send() if mail.reverse_path.startswith(f"bounce+{told[0]['id']}.")]
+    before = desk.rows(OUTBOX)
+    failed = _report("anna@nordvik.test", f"<{notice.message_id}>", 9)
+    desk.take(failed, reverse_path="", to=notice.reverse_path)
+    assert len(desk.rows(OUTBOX)) == len(before), "nobody is told of a notice"
 
 
 def _report(failed: str, message_id: str, count: int = 0) -> bytes:
