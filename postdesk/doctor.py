@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 FREE_WARN = 2 * 1024**3  # octets of free disk below which a person should look
+LATELY = timedelta(days=14)  # a mail that failed before is history; `outbox list` has it
 FREE_FAIL = 256 * 1024**2  # the listener stops taking mail at about this much
 
 
@@ -47,6 +49,12 @@ def _configuration(desk: "Desk") -> Finding:
             repair=f"chmod 600 {desk.settings.keys}",
         )
     return Finding(check="configuration", verdict=OK, seen=f"{desk.config}, signing keys {', '.join(ids)}")
+
+
+def _privacy(desk: "Desk") -> Finding:
+    from postdesk.doctor_privacy import look
+
+    return look(desk)
 
 
 def _database(desk: "Desk") -> Finding:
@@ -106,6 +114,20 @@ def _smarthost(desk: "Desk") -> Finding:
     return Finding(check="smarthost", verdict=OK, seen=f"{where} answers")
 
 
+def _outbox(desk: "Desk") -> Finding:
+    from models.db import reading
+    from models.delivery import count_failed
+    from models.views import count_outbox
+
+    with reading(desk.engine) as session:
+        counts, lately = count_outbox(session), count_failed(session, desk.now() - LATELY)
+    waiting, failed, suppressed = (counts.get(name, 0) for name in ("due", "failed", "suppressed"))
+    seen = f"{waiting} due, {failed} failed ({lately} of the last {LATELY.days} days), {suppressed} suppressed"
+    if lately:
+        return Finding(check="outbox", verdict=WARN, seen=seen, repair="postdesk outbox list --status failed")
+    return Finding(check="outbox", verdict=OK, seen=seen)
+
+
 def _python(desk: "Desk") -> Finding:
     from notify.selfcheck import check_python
 
@@ -123,21 +145,25 @@ def _authentication(desk: "Desk") -> Finding:
 
 CHECKS: dict[str, Callable[["Desk"], Finding]] = {
     "configuration": _configuration,
+    "privacy": _privacy,
     "database": _database,
     "spool": _spool,
     "blobs": _blobs,
     "disk": _disk,
     "smarthost": _smarthost,
+    "outbox": _outbox,
     "authentication": _authentication,
     "python": _python,
 }
 REPAIRS = {
     "configuration": "postdesk init makes a key file; a backup has the old one",
+    "privacy": "run doctor as the user of the desk",
     "database": "start the database, or mend `database` in postdesk.toml",
     "spool": "give the user of the desk the right to write there, or mend `spool`",
     "blobs": "give the user of the desk the right to write there, or mend `blobs`",
     "disk": "mend `spool` in postdesk.toml",
     "smarthost": "start it, open the way to it, or mend `smarthost` in postdesk.toml",
+    "outbox": "mend what `database` says first",
     "authentication": "mend `nameservers`",
     "python": "use the newest patch release of Python",
 }
