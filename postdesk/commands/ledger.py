@@ -66,7 +66,7 @@ def count(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
 
 def counted(desk: Any) -> dict[str, Any]:
-    """The ledger's states, and `spooled` for what is not decided yet.
+    """The ledger's states and, as one more of them, `spooled` for what is not decided yet: their sum is all accepted.
 
     A mail moves from the spool to the ledger while we count: it is counted anew until the spool stood still.
     """
@@ -85,4 +85,4 @@ def counted(desk: Any) -> dict[str, Any]:
             break
     spooled = after.new + after.work + shunted
     every = {state.value: states.get(state.value, 0) for state in LedgerState} | {"spooled": spooled}
-    return {"accepted": sum(every.values()), "spooled": spooled, "states": every}
+    return {"accepted": sum(every.values()), "states": every}
