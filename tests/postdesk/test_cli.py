@@ -287,6 +287,21 @@ def test_explain_needs_no_desk(tmp_path: Path) -> None:
     assert lines[3]["author_verdict"] == "missing"
 
 
+def test_explain_lists_what_the_words_order(tmp_path: Path) -> None:
+    """The first line of a reply, in each language; a sentence orders nothing."""
+    said = {
+        "Approve.\n\nOn Tue, 24 Nov 2026, Nordvik wrote:\n> approve or refuse": ["approve"],
+        "rechazar: sin contrato": ["refuse"],
+        "Ta tillbaka": ["take-back"],
+        "Please approve it next week": [],
+    }
+    files = [tmp_path / f"{number}.eml" for number in range(len(said))]
+    for file, text in zip(files, said, strict=True):
+        file.write_bytes(mail("grace@harbour.example", "access@nordvik.test", "Re: A request", text).as_bytes())
+    _, lines = _explain(*map(str, files))
+    assert [line["commands"] for line in lines] == list(said.values())
+
+
 def test_explain_a_missing_file_is_the_answer_no(tmp_path: Path) -> None:
     status, (line,) = _explain(str(tmp_path / "none.eml"))
     assert status == 1
