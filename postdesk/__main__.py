@@ -3,6 +3,7 @@
 Takes: argv.  Gives: exit status 0 done, 1 no or not found, 2 the call or the configuration is wrong.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,11 @@ from postdesk.commands import (
     suppression,
     tickets,
 )
+
+# What any command or role makes (database, spool, blobs, mails in a Maildir) is its user's alone, whatever the shell or
+# the unit says: it holds people's mail, and not each library that makes a file takes a mode. A group that shall read
+# the desk gets that by hand; nothing here changes what is there.
+PRIVATE = 0o077
 
 app = typer.Typer(
     name="postdesk",
@@ -60,6 +66,7 @@ for module in _GROUPS:
 
 def main() -> None:
     """The script `postdesk`."""
+    os.umask(PRIVATE)
     try:
         app()
     except BrokenPipeError:

@@ -22,7 +22,7 @@ def make_desk(folder: Path, values: dict[str, object]) -> Path:
     config = folder / CONFIG_NAME
     if config.exists():
         raise SettingsError(f"{config} is there already; edit it, or choose another --dir")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write_private(config, as_toml(values))
     try:
         settings = load(config)
