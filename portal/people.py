@@ -24,7 +24,7 @@ from portal.parts import parts_of
 from portal.request_access import TYPED_LIMIT, days_of
 from portal.security import Form
 from portal.session import SESSION, read_cookie, viewer_of
-from rules import access, seats
+from rules import access, colleagues, seats
 from rules.access_form import clean
 
 LEND = ("name", "address", "language", "starts_on", "ends_on")
@@ -49,7 +49,7 @@ def take_back(request: Request, form: Form) -> Response:
 def judge_mail(request: Request, form: Form) -> Response:
     """POST /people/mail: let a colleague's mail through, or not."""
     held, releases = form.get("held", "")[:200], form.get("do") == "release"
-    rule = access.release if releases else access.decline
+    rule = colleagues.release if releases else colleagues.decline
     answer = act(request, lambda facts, by: rule(facts, by.address), held=held)
     return _said(request, answer, "released" if releases else "declined")
 

@@ -28,10 +28,10 @@ from models.vocabulary import (
     StaffTask,
     TicketStatus,
 )
-from rules.access_mail import colleague_notices
 from rules.authn import belief_of, is_believed, obstacle_to_order
 from rules.autoreply import acknowledgement, unknown_author
 from rules.case import Case, Outcome, held
+from rules.colleagues import colleague_notices
 from rules.fields import read_fields
 from rules.people import Company, company_of, tongue_of
 from rules.reply import agents_notices, staff_notices

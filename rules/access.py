@@ -17,16 +17,15 @@ from models.access_values import (
     NEW_REQUEST,
     AccessFacts,
     Asked,
-    DeclineHeld,
     EndLinks,
     MintLink,
     MoveRequest,
-    ReleaseHeld,
     ReleaseWaiting,
     RequestAccess,
     RequestFact,
     ReserveSeat,
     SeatFact,
+    StaffFact,
     TurnSeat,
 )
 from models.decision import Notice, Ruling
@@ -233,10 +232,8 @@ def reopen(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
         return Ruling(answer=Answer.ALREADY)
     again = _move(asked, AccessState.WAITING, due=now + policy.access_due, reason="invitation-bounced")
     cause = f"request:{asked.id}:{now.date().isoformat()}"
-    notices = (
-        seats.staff_notice(one, MailName.INVITATION_BOUNCED, cause, request=asked.id)
-        for one in seats.responsible(facts)
-    )
+    people = seats.responsible(facts)
+    notices = (seats.notice_to(one, MailName.INVITATION_BOUNCED, cause, request=asked.id) for one in people)
     return replace(
         again,
         answer=Answer.WAITS,
@@ -266,13 +263,12 @@ def warn(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
         return Ruling(answer=Answer.ALREADY)
     if now < asked.due - (policy.access_due - policy.access_warning):
         return Ruling(answer=Answer.ALREADY)
-    people = {one.address: one for one in (*facts.agents, *((facts.manager,) if facts.manager else ()))}
     cause = f"request:{asked.id}:{asked.due.isoformat()}"
-    notices = (seats.staff_notice(one, MailName.ACCESS_LATE, cause, request=asked.id) for one in people.values())
+    notices = (seats.notice_to(one, MailName.ACCESS_LATE, cause, request=asked.id) for one in _deciders(facts))
     return Ruling(answer=Answer.DONE, notices=tuple(notices))
 
 
-# --- lending without asking, and colleagues' mail -----------------------------------------------------------------
+# --- lending without asking ---------------------------------------------------------------------------------------
 
 
 def lend(facts: AccessFacts, asked: Asked, seat: SeatFact, policy: Policy, now: datetime) -> Ruling:
@@ -308,41 +304,12 @@ def lend(facts: AccessFacts, asked: Asked, seat: SeatFact, policy: Policy, now: 
     return seats.merged(Ruling(answer=Answer.DONE, actions=(made,)), waits, ruling)
 
 
-def release(facts: AccessFacts, by: str) -> Ruling:
-    """A superuser lets a colleague's mail through."""
-    held, answer = facts.held, _may_judge(facts, by)
-    if held is None or answer is not Answer.DONE:
-        return Ruling(answer=answer)
-    return Ruling(answer=answer, actions=(ReleaseHeld(held=held.id, by=by, customer=held.customer),))
-
-
-def decline(facts: AccessFacts, by: str) -> Ruling:
-    """A superuser does not let a colleague's mail through."""
-    held, answer = facts.held, _may_judge(facts, by)
-    if held is None or answer is not Answer.DONE:
-        return Ruling(answer=answer)
-    return Ruling(answer=answer, actions=(DeclineHeld(held=held.id, by=by),))
-
-
-def is_superuser(facts: AccessFacts, address: str) -> bool:
-    """May this person use support for the customer now?"""
-    return any(seat.address == address.lower() and seat.state is SeatState.ACTIVE for seat in facts.seats)
-
-
 def is_late(asked: RequestFact, now: datetime) -> bool:
     """Was the promise of 24 hours broken? Only while it is ours to act."""
     return asked.state in (AccessState.WAITING, AccessState.APPROVED) and now > asked.due
 
 
 # --- how ----------------------------------------------------------------------------------------------------------
-
-
-def _may_judge(facts: AccessFacts, by: str) -> Answer:
-    if facts.held is None:
-        return Answer.NOT_FOUND
-    if not is_superuser(facts, by):
-        return Answer.NOT_YOURS
-    return Answer.DONE if facts.held.waits else Answer.ALREADY
 
 
 def _by_itself(facts: AccessFacts) -> bool:
@@ -438,30 +405,30 @@ def _mint(number: int, asked: RequestFact, policy: Policy, now: datetime) -> Min
 
 
 def _to_agents(facts: AccessFacts, asked: RequestFact) -> tuple[Notice, ...]:
-    cause = f"request:{asked.id or f'{asked.asked.address}:{asked.created.isoformat()}'}"
-    people = {one.address: one for one in (*facts.agents, *((facts.manager,) if facts.manager else ()))}
-    return tuple(
-        seats.staff_notice(one, MailName.ACCESS_DESK_NOTICE, cause, request=asked.id) for one in people.values()
-    )
+    cause, people = _cause(asked), _deciders(facts)
+    return tuple(seats.notice_to(one, MailName.ACCESS_DESK_NOTICE, cause, request=asked.id) for one in people)
 
 
 def _ask_superusers(facts: AccessFacts, asked: RequestFact, now: datetime) -> tuple[Notice, ...]:
     """The person replaced and the other superusers are asked, where the applicant is of their own domain (T52)."""
     if asked.asked.kind is not AccessKind.IN_PLACE_OF or not facts.domain_fits:
         return ()
-    cause = f"request:{asked.id or f'{asked.asked.address}:{asked.created.isoformat()}'}"
     return tuple(
-        Notice(
-            mail=MailName.ACCESS_AGREE,
-            recipient=seat.address,
-            key=Notice.key_of(MailName.ACCESS_AGREE, cause, seat.address),
-            language=seat.language,
-            zone=seat.zone,
-            context=(("request", asked.id),),
-        )
+        seats.notice_to(seat, MailName.ACCESS_AGREE, _cause(asked), request=asked.id)
         for seat in facts.seats
         if seat.state is SeatState.ACTIVE and seat.address != asked.asked.address
     )
+
+
+def _cause(asked: RequestFact) -> str:
+    """For the keys of notices; a request whose row is not there yet is told apart by who asks, and when."""
+    return f"request:{asked.id or f'{asked.asked.address}:{asked.created.isoformat()}'}"
+
+
+def _deciders(facts: AccessFacts) -> tuple[StaffFact, ...]:
+    """Agents and the account manager, each once."""
+    people = (*facts.agents, *((facts.manager,) if facts.manager else ()))
+    return tuple({one.address: one for one in people}.values())
 
 
 def _move(asked: RequestFact, to: AccessState, **changes: object) -> Ruling:

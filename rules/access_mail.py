@@ -6,8 +6,8 @@ it. What is no order does nothing: it is held, and answered with what would work
 
 from dataclasses import replace
 
-from models.access_values import AccessFacts, SeatFact
-from models.decision import CustomerFact, Decision, Hold, Notice, OutboxFact, Ruling
+from models.access_values import AccessFacts
+from models.decision import Decision, Hold, Notice, OutboxFact, Ruling
 from models.vocabulary import (
     Answer,
     Belief,
@@ -20,7 +20,7 @@ from models.vocabulary import (
     Source,
     SuppressionReason,
 )
-from rules import access, seats
+from rules import access, colleagues, seats
 from rules.authn import belief_of, obstacle_to_order
 from rules.autoreply import obstacle_to_answer
 from rules.bounce import ReportFinding
@@ -75,7 +75,7 @@ def _answered(case: Case, row: OutboxFact) -> Outcome:
         asked = _told(case, row, Answer.UNKNOWN_COMMAND, None)
         return replace(held(Reason.UNKNOWN_COMMAND, why, would), notices=asked)
     ruling = _obey(case, order, case.facts.access or AccessFacts())
-    return _done(case, ruling, _told(case, row, ruling.answer, order))
+    return _done(ruling, _told(case, row, ruling.answer, order))
 
 
 def _obey(case: Case, order: Ordered, facts: AccessFacts) -> Ruling:
@@ -84,9 +84,9 @@ def _obey(case: Case, order: Ordered, facts: AccessFacts) -> Ruling:
         case Command.TAKE_BACK:
             return seats.take_back(facts, case.facts.contact.id if case.facts.contact else None, now)
         case Command.RELEASE:
-            return access.release(facts, by)
+            return colleagues.release(facts, by)
         case Command.DECLINE:
-            return access.decline(facts, by)
+            return colleagues.decline(facts, by)
         case Command.APPROVE:
             return access.approve(facts, policy, now) if case.facts.agent else access.agree(facts, policy, now, by)
         case Command.REFUSE:
@@ -130,6 +130,16 @@ def _receipt(case: Case, context: tuple[tuple[str, str | int | None], ...]) -> t
     return (notice,)
 
 
+def _done(ruling: Ruling, receipt: tuple[Notice, ...]) -> Decision:
+    return Decision(
+        state=LedgerState.COMMAND_DONE,
+        reason=Reason.COMMAND,
+        actions=ruling.actions,
+        notices=(*ruling.notices, *receipt),
+        trace=(f"access: {ruling.answer.value}",),
+    )
+
+
 # --- what comes back ----------------------------------------------------------------------------------------------
 
 
@@ -161,7 +171,7 @@ def _superuser(case: Case) -> Outcome:
         return "of one who has access"
     ruling = seats.take_back(case.facts.access or AccessFacts(), contact.id, case.now)
     about = (("answer", ruling.answer.value), ("command", order.command.value), ("works", Command.TAKE_BACK.value))
-    return _done(case, ruling, _receipt(case, about))
+    return _done(ruling, _receipt(case, about))
 
 
 def _request(case: Case) -> Outcome:
@@ -171,7 +181,7 @@ def _request(case: Case) -> Outcome:
     contact = case.facts.contact
     order = read_command(case.mail.text)
     back = order is not None and order.command is Command.TAKE_BACK and not obstacle_to_order(case)
-    if contact and back and _rests(facts, contact.id):
+    if contact and back and seats.seat_of(facts, contact.id, SeatState.RESTING):
         return _superuser(case)
     obstacle = obstacle_to_answer(case)
     if obstacle:
@@ -198,53 +208,3 @@ def _request(case: Case) -> Outcome:
 def _belief(case: Case) -> Belief:
     """A mail that may order nothing asks as a stranger at the form does: a mailed link proves the address."""
     return Belief.UNPROVED if obstacle_to_order(case) else Belief.BELIEVED
-
-
-# --- colleagues ---------------------------------------------------------------------------------------------------
-
-
-def colleague_notices(case: Case, customer: CustomerFact) -> tuple[Notice, ...]:
-    """A colleague's mail is held: the superusers are asked, and the colleague, who is believed here, is told."""
-    if case.mail.envelope.source is Source.ARCHIVE or obstacle_to_answer(case):
-        return ()
-    sent, policy, cause = case.facts.sent, case.policy, case.mail.spool_id
-    if sent.from_author_last_hour >= policy.colleague_mails_per_hour:
-        return ()
-    asked = tuple(
-        Notice(
-            mail=MailName.COLLEAGUE_ASK,
-            recipient=one.address,
-            key=Notice.key_of(MailName.COLLEAGUE_ASK, cause, one.address),
-            language=one.language or customer.language,
-            zone=one.zone or customer.zone,
-            context=(("held", cause),),
-        )
-        for one in case.facts.superusers
-        if customer.id in one.seats
-    )
-    if not asked or sent.to_author_last_day >= policy.acknowledgements_per_author_per_day:
-        return asked
-    tongue = tongue_of(case, case.facts.contact, customer)
-    told = Notice(
-        mail=MailName.COLLEAGUE_HELD,
-        recipient=case.author,
-        key=Notice.key_of(MailName.COLLEAGUE_HELD, cause, case.author),
-        language=tongue.language,
-        zone=tongue.zone,
-        in_reply_to=case.mail.message_id,
-    )
-    return (*asked, told)
-
-
-def _rests(facts: AccessFacts, contact: int) -> SeatFact | None:
-    return seats.seat_of(facts, contact, SeatState.RESTING)
-
-
-def _done(case: Case, ruling: Ruling, receipt: tuple[Notice, ...]) -> Decision:
-    return Decision(
-        state=LedgerState.COMMAND_DONE,
-        reason=Reason.COMMAND,
-        actions=ruling.actions,
-        notices=(*ruling.notices, *receipt),
-        trace=(f"access: {ruling.answer.value}",),
-    )

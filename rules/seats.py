@@ -135,11 +135,7 @@ def take_back(facts: AccessFacts, contact: int | None, now: datetime) -> Ruling:
     rulings = [give_back(facts, loan, now, asked=True) for loan in loans if loan.until is not None]
     if not rulings:
         return Ruling(answer=Answer.NOTHING_TO_RETURN)
-    return Ruling(
-        answer=Answer.DONE,
-        actions=tuple(action for ruling in rulings for action in ruling.actions),
-        notices=tuple(notice for ruling in rulings for notice in ruling.notices),
-    )
+    return merged(*rulings)
 
 
 def remind(facts: AccessFacts, seat: SeatFact, now: datetime, ahead: timedelta) -> Ruling:
@@ -148,7 +144,7 @@ def remind(facts: AccessFacts, seat: SeatFact, now: datetime, ahead: timedelta) 
     if seat.state is not SeatState.ACTIVE or seat.until is None or not seat.until - ahead <= now < seat.until:
         return Ruling(answer=Answer.ALREADY)
     people = (seat, regular) if regular else (seat,)
-    notices = (notice_to(one, MailName.SEAT_RETURNS_SOON, f"seat:{seat.id}", seat) for one in people)
+    notices = (notice_to(one, MailName.SEAT_RETURNS_SOON, f"seat:{seat.id}", seat=seat.id) for one in people)
     return Ruling(answer=Answer.DONE, notices=tuple(notices))
 
 
@@ -175,11 +171,10 @@ def flag(facts: AccessFacts, seat: SeatFact, why: str) -> Ruling:
     if seat.flag == why:
         return Ruling(answer=Answer.ALREADY)
     others = [one for one in facts.seats if one.state is SeatState.ACTIVE and one.id != seat.id]
-    notices = [notice_to(one, MailName.SEAT_FLAGGED, f"seat:{seat.id}:{why}", seat) for one in others]
-    notices += [
-        staff_notice(one, MailName.SEAT_FLAGGED, f"seat:{seat.id}:{why}", seat=seat.id) for one in responsible(facts)
-    ]
-    return Ruling(answer=Answer.DONE, actions=(FlagSeat(seat=seat.id, flag=why),), notices=tuple(notices))
+    cause = f"seat:{seat.id}:{why}"
+    people: tuple[SeatFact | StaffFact, ...] = (*others, *responsible(facts))
+    notices = tuple(notice_to(one, MailName.SEAT_FLAGGED, cause, seat=seat.id) for one in people)
+    return Ruling(answer=Answer.DONE, actions=(FlagSeat(seat=seat.id, flag=why),), notices=notices)
 
 
 def settle_flags(facts: AccessFacts) -> Ruling:
@@ -192,11 +187,7 @@ def settle_flags(facts: AccessFacts) -> Ruling:
     unflag = tuple(
         FlagSeat(seat=seat.id, flag=None) for seat in facts.seats if seat.flag == OVER_NUMBER and seat.id not in above
     )
-    return Ruling(
-        answer=Answer.DONE,
-        actions=(*(action for ruling in rulings for action in ruling.actions), *unflag),
-        notices=tuple(notice for ruling in rulings for notice in ruling.notices),
-    )
+    return merged(*rulings, Ruling(answer=Answer.DONE, actions=unflag))
 
 
 # --- who is told --------------------------------------------------------------------------------------------------
@@ -210,26 +201,13 @@ def told(facts: AccessFacts, seat: SeatFact, change: SeatChange) -> tuple[Notice
     for one in (*((regular,) if regular else ()), *active):
         people.setdefault(one.address, one)
     cause = f"seat:{seat.id}:{change}"
-    return tuple(notice_to(one, MailName.SEAT_CHANGED, cause, seat, change) for one in people.values())
-
-
-def notice_to(person: SeatFact, mail: MailName, cause: str, seat: SeatFact, change: SeatChange | None = None) -> Notice:
-    """A mail about `seat` to a holder, in the holder's language."""
-    context: tuple[tuple[str, str | int | None], ...] = (("seat", seat.id),)
-    if change:
-        context += (("change", change.value),)
-    return Notice(
-        mail=mail,
-        recipient=person.address,
-        key=Notice.key_of(mail, cause, person.address),
-        language=person.language,
-        zone=person.zone,
-        context=context,
+    return tuple(
+        notice_to(one, MailName.SEAT_CHANGED, cause, seat=seat.id, change=change.value) for one in people.values()
     )
 
 
-def staff_notice(person: StaffFact, mail: MailName, cause: str, **context: str | int | None) -> Notice:
-    """A mail to one of the vendor's people."""
+def notice_to(person: SeatFact | StaffFact, mail: MailName, cause: str, **context: str | int | None) -> Notice:
+    """A mail to the holder of a seat, or to one of the vendor's people, in the person's own language."""
     return Notice(
         mail=mail,
         recipient=person.address,

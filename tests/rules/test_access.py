@@ -11,7 +11,6 @@ from models.access_values import (
     AccessCustomerFact,
     AccessFacts,
     Asked,
-    HeldFact,
     MoveRequest,
     RequestFact,
     ReserveSeat,
@@ -339,20 +338,6 @@ def test_a_lowered_number_flags_the_youngest_and_removes_nobody() -> None:
     assert {notice.recipient for notice in ruling.notices} == {"lucia@acme.test", SALES.address}
     again = facts(LUCIA, replace(JON, flag=seats.OVER_NUMBER), customer=replace(MADRID, seats=1))
     assert seats.settle_flags(again).actions == () and seats.settle_flags(again).notices == ()
-
-
-@pytest.mark.parametrize(
-    ("by", "held", "answer"),
-    [
-        ("lucia@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=True), Answer.DONE),
-        ("lucia@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=False), Answer.ALREADY),
-        ("maria@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=True), Answer.NOT_YOURS),
-        ("lucia@acme.test", None, Answer.NOT_FOUND),
-    ],
-)
-def test_who_releases_a_colleagues_mail(by: str, held: HeldFact | None, answer: Answer) -> None:
-    for rule in (access.release, access.decline):
-        assert rule(facts(LUCIA, held=held), by).answer is answer
 
 
 def test_a_day_begins_at_its_first_moment_in_every_zone() -> None:

@@ -15,7 +15,7 @@ from models.access_values import (
     RequestAccess,
     TurnSeat,
 )
-from models.decision import Decision, Hold, SentCounts
+from models.decision import Decision, Hold
 from models.mail import DeliveryReport, ParsedMail, ReportedRecipient
 from models.vocabulary import AccessState, Belief, LedgerState, MailKind, MailName, Reason, Source
 from rules.tokens import mint_notice_address, mint_return_path
@@ -238,22 +238,3 @@ def test_the_second_hard_bounce_of_a_superuser_flags_the_seat_and_asks_the_other
     assert [a.seat for a in decision.actions if isinstance(a, FlagSeat)] == [1]
     asked_of = {n.recipient for n in decision.notices if n.mail is MailName.SEAT_FLAGGED}
     assert asked_of == {"jon@acme.test", "sales@nordvik.test"}
-
-
-# --- colleagues ---------------------------------------------------------------------------------------------------
-
-
-def test_a_colleagues_mail_is_held_and_both_sides_are_told() -> None:
-    superusers = tuple(one for one in CONTACTS if one.address in (SU, "boss@acme.test"))
-    decision = decided(mail("joe@acme.test"), superusers=superusers)
-    assert decision.reason is Reason.COLLEAGUE_WITHOUT_SEAT
-    told = [(notice.mail, notice.recipient) for notice in decision.notices]
-    assert told == [
-        (MailName.COLLEAGUE_ASK, SU),
-        (MailName.COLLEAGUE_ASK, "boss@acme.test"),
-        (MailName.COLLEAGUE_HELD, "joe@acme.test"),
-    ]
-    unproved = decided(mail("joe@acme.test", belief=Belief.UNPROVED), superusers=superusers)
-    assert unproved.notices == (), "only who is believed is answered, and superusers are asked about nobody else"
-    busy = decided(mail("joe@acme.test"), superusers=superusers, sent=SentCounts(from_author_last_hour=5))
-    assert busy.notices == ()

@@ -1,0 +1,42 @@
+"""rules/colleagues.py: who hears of a mail without a seat, and who lets it through. Tables, no fixtures."""
+
+import pytest
+
+from models.access_values import HeldFact
+from models.decision import SentCounts
+from models.vocabulary import Answer, Belief, MailName, Reason
+from rules import colleagues
+from tests.builders import CONTACTS, decided, mail
+from tests.rules.test_access import LUCIA, facts
+
+SU = "su@acme.test"
+
+
+def test_a_colleagues_mail_is_held_and_both_sides_are_told() -> None:
+    superusers = tuple(one for one in CONTACTS if one.address in (SU, "boss@acme.test"))
+    decision = decided(mail("joe@acme.test"), superusers=superusers)
+    assert decision.reason is Reason.COLLEAGUE_WITHOUT_SEAT
+    told = [(notice.mail, notice.recipient) for notice in decision.notices]
+    assert told == [
+        (MailName.COLLEAGUE_ASK, SU),
+        (MailName.COLLEAGUE_ASK, "boss@acme.test"),
+        (MailName.COLLEAGUE_HELD, "joe@acme.test"),
+    ]
+    unproved = decided(mail("joe@acme.test", belief=Belief.UNPROVED), superusers=superusers)
+    assert unproved.notices == (), "only who is believed is answered, and superusers are asked about nobody else"
+    busy = decided(mail("joe@acme.test"), superusers=superusers, sent=SentCounts(from_author_last_hour=5))
+    assert busy.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("by", "held", "answer"),
+    [
+        ("lucia@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=True), Answer.DONE),
+        ("lucia@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=False), Answer.ALREADY),
+        ("maria@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=True), Answer.NOT_YOURS),
+        ("lucia@acme.test", None, Answer.NOT_FOUND),
+    ],
+)
+def test_who_releases_a_colleagues_mail(by: str, held: HeldFact | None, answer: Answer) -> None:
+    for rule in (colleagues.release, colleagues.decline):
+        assert rule(facts(LUCIA, held=held), by).answer is answer
