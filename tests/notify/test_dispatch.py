@@ -361,7 +361,7 @@ def test_the_lease_is_kept_while_a_dialogue_lasts(desk: Dispatch, sink: Sink, mo
 
 
 def test_a_worker_whose_row_was_taken_settles_nothing(desk: Dispatch, clock: Clock) -> None:
-    (id,) = promise(desk.engine)
+    (id,) = answered(desk.engine, "a@x.test")
     stolen = []
 
     class Slow:
@@ -375,6 +375,7 @@ def test_a_worker_whose_row_was_taken_settles_nothing(desk: Dispatch, clock: Clo
 
     run_once(replace(desk, smarthost=Slow()), "late")
     assert stolen and row(desk.engine, id).status == "sending" and row(desk.engine, id).last_reply is None
+    assert not undelivered(desk.engine), "another worker may have sent it"
 
 
 # --- kill -9 (fault F07) ----------------------------------------------------------------------------------------

@@ -91,6 +91,9 @@ def test_a_superuser_writes_is_answered_and_writes_again(desk: TestDesk, sink: S
     shown = desk.json("ticket", "show", number)
     assert [article["kind"] for article in shown["articles"]] == ["inbound", "outbound", "inbound"]
     assert shown["articles"][2]["text"] == "El registro dice: disco lleno."
+    (delivery,) = shown["articles"][1]["delivery"]
+    assert (delivery["recipient"], delivery["status"]) == ("lucia@ibarra.example", "sent")
+    assert "→ lucia@ibarra.example: sent (250 Ok)" in desk.run("ticket", "show", number)
     (kept,) = shown["articles"][0]["attachments"]
     assert kept["sha256"] == hashlib.sha256(PICTURE).hexdigest()
     assert (kept["name"], kept["type"], kept["size"]) == ("captura.png", "image/png", len(PICTURE))
