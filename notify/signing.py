@@ -10,12 +10,14 @@ from typing import Any
 
 import dkim
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
     load_pem_private_key,
 )
 
@@ -72,12 +74,45 @@ def signer(domain: str, selector: str, key_pem: bytes) -> Sign:
 
 
 def _for_dkimpy(key_pem: bytes) -> tuple[bytes, bytes]:
+    key = _private(key_pem)
+    if isinstance(key, RSAPrivateKey):
+        return b"rsa-sha256", key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return b"ed25519-sha256", base64.b64encode(key.private_bytes_raw())
+
+
+def _private(key_pem: bytes) -> RSAPrivateKey | Ed25519PrivateKey:
     try:
         key = load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise PostdeskError("The DKIM key is no private key in PEM: make one with `openssl genrsa 2048`.") from error
-    if isinstance(key, RSAPrivateKey):
-        return b"rsa-sha256", key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    if isinstance(key, Ed25519PrivateKey):
-        return b"ed25519-sha256", base64.b64encode(key.private_bytes_raw())
+    if isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
+        return key
     raise PostdeskError("The DKIM key is neither RSA nor Ed25519: make one with `openssl genrsa 2048`.")
+
+
+def record_of(key_pem: bytes) -> str:
+    """The TXT record to publish for this private key (PEM). PostdeskError where it is neither RSA nor Ed25519."""
+    public = _public(key_pem)
+    if isinstance(public, RSAPublicKey):
+        spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return f"v=DKIM1; k=rsa; p={base64.b64encode(spki).decode()}"
+    return f"v=DKIM1; k=ed25519; p={base64.b64encode(public.public_bytes_raw()).decode()}"
+
+
+def is_published(record: str, key_pem: bytes) -> bool:
+    """Is the key in a TXT record the public half of this private key?"""
+    tags = {name.strip(): value for name, _, value in (tag.partition("=") for tag in record.split(";"))}
+    public = _public(key_pem)
+    kind = "rsa" if isinstance(public, RSAPublicKey) else "ed25519"
+    try:
+        key = base64.b64decode("".join(tags.get("p", "").split()), validate=True)
+        if tags.get("k", "rsa").strip() != kind or not key:
+            return False
+        # Some publish the bare RSAPublicKey that the RFC names, most what OpenSSL writes; the loader takes both.
+        return (load_der_public_key(key) if kind == "rsa" else Ed25519PublicKey.from_public_bytes(key)) == public
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+
+
+def _public(key_pem: bytes) -> RSAPublicKey | Ed25519PublicKey:
+    return _private(key_pem).public_key()

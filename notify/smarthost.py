@@ -113,11 +113,11 @@ def _server(parts: SplitResult) -> _Server:
     switched_off = parse_qs(parts.query).get("tls") == ["off"]
     if parts.scheme == "smtps":
         tls = "implicit"
-    elif parts.scheme == "smtp" and (switched_off or _is_loopback(parts.hostname)):
+    elif parts.scheme == "smtp" and (switched_off or is_loopback(parts.hostname)):
         tls = "off"
     else:
         tls = "starttls"
-    if tls == "off" and parts.username and not _is_loopback(parts.hostname):
+    if tls == "off" and parts.username and not is_loopback(parts.hostname):
         raise PostdeskError("A password never goes in clear over the net: write smtps:// or smtp+starttls://.")
     return _Server(
         host=parts.hostname,
@@ -128,7 +128,7 @@ def _server(parts: SplitResult) -> _Server:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -33,7 +33,8 @@ def examine(desk: "Desk", names: Sequence[str]) -> Iterator[Finding]:
     """Run the checks of `names`."""
     for name in names:
         try:
-            yield CHECKS[name](desk)
+            found = CHECKS[name](desk)
+            yield from (found,) if isinstance(found, Finding) else found
         except Exception as error:
             yield Finding(check=name, verdict=FAIL, seen=f"{type(error).__name__}: {error}", repair=REPAIRS[name])
 
@@ -143,7 +144,32 @@ def _authentication(desk: "Desk") -> Finding:
     return Finding(check="authentication", verdict=WARN, seen="off: nobody is believed", repair="authentication = true")
 
 
-CHECKS: dict[str, Callable[["Desk"], Finding]] = {
+def _dns(desk: "Desk") -> Iterator[Finding]:
+    from postdesk.doctor_dns import look
+
+    return look(desk)
+
+
+def _portal(desk: "Desk") -> Finding:
+    """Do the links in mails lead where people can go?"""
+    from notify.smarthost import is_loopback
+
+    settings, url = desk.settings, desk.portal_url
+    if not url:
+        return Finding(check="portal", verdict=OK, seen="none: mails have no links")
+    here = is_loopback(urlsplit(url).hostname or "")
+    if here and settings.smarthost.startswith("maildir:"):
+        return Finding(check="portal", verdict=OK, seen=f"links lead to {url}, and no mail leaves this machine")
+    if here:
+        seen = f"links in mails lead to {url}, which this machine alone can reach"
+        return Finding(check="portal", verdict=WARN, seen=seen, repair=REPAIRS["portal"])
+    if not settings.portal_url:
+        seen = f"links in mails lead to {url}: what http_listen says is no address for people"
+        return Finding(check="portal", verdict=FAIL, seen=seen, repair=REPAIRS["portal"])
+    return Finding(check="portal", verdict=OK, seen=f"links lead to {url}")
+
+
+CHECKS: dict[str, Callable[["Desk"], Finding | Iterator[Finding]]] = {
     "configuration": _configuration,
     "privacy": _privacy,
     "database": _database,
@@ -153,6 +179,8 @@ CHECKS: dict[str, Callable[["Desk"], Finding]] = {
     "smarthost": _smarthost,
     "outbox": _outbox,
     "authentication": _authentication,
+    "dns": _dns,
+    "portal": _portal,
     "python": _python,
 }
 REPAIRS = {
@@ -165,5 +193,7 @@ REPAIRS = {
     "smarthost": "start it, open the way to it, or mend `smarthost` in postdesk.toml",
     "outbox": "mend what `database` says first",
     "authentication": "mend `nameservers`",
+    "dns": "mend `nameservers`, or the file that the error names",
+    "portal": 'portal_url = "https://desk.nordvik.test", the address of the proxy that speaks TLS (docs/operations.md)',
     "python": "use the newest patch release of Python",
 }
