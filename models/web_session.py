@@ -89,6 +89,12 @@ def revoke_sessions_of(session: Session, now: datetime, *, contact: int | None =
     return len(session.connection().execute(ends.returning(WEB_SESSION.c.id)).all())
 
 
+def revoke_all_sessions(session: Session, now: datetime) -> int:
+    """Everybody signs in anew; how many sessions ended."""
+    ends = sa.update(WEB_SESSION).where(WEB_SESSION.c.revoked_at.is_(None), WEB_SESSION.c.expires > now)
+    return len(session.connection().execute(ends.values(revoked_at=now).returning(WEB_SESSION.c.id)).all())
+
+
 def forget_sessions(session: Session, before: datetime) -> int:
     """Delete sessions that ended before this time; how many."""
     gone = sa.delete(WEB_SESSION).where(WEB_SESSION.c.expires < before).returning(WEB_SESSION.c.id)

@@ -58,6 +58,11 @@ class PostgresServer:
     def data(self) -> Path:
         return self.folder / "data"
 
+    @property
+    def programs(self) -> Path:
+        """Where pg_dump and its like lie."""
+        return self._binaries()
+
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
 

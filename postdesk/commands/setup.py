@@ -1,4 +1,4 @@
-"""`postdesk init`, `migrate`, `version`: make a desk and keep its schema current."""
+"""`postdesk init`, `migrate`, `restored`, `version`: make a desk, keep its schema current, bring it back."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from postdesk.console import JsonFlag, open_desk, show_json, tell, wrong
 def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(migrate)
+    app.command()(restored)
     app.command()(version)
 
 
@@ -63,6 +64,41 @@ def migrate(ctx: typer.Context) -> None:
     """Bring the database to the schema of this version; safe to run at each start."""
     desk = open_desk(ctx)
     tell("the schema is that of this version now" if desk.migrate() else "the schema is that of this version already")
+
+
+def restored(
+    ctx: typer.Context,
+    skip: Annotated[int, typer.Option(min=1, help="At least as many tickets as may have been opened since.")] = 1000,
+    json_: JsonFlag = False,
+) -> None:
+    """Say, before the first run, that the database is a backup: no number given out since is given again.
+
+    Example: postdesk restored --skip 1000
+    """
+    from models.audit import append
+    from models.db import transaction
+    from models.restore import RESTORED, count_leaving, skip_ids
+    from models.web_session import revoke_all_sessions
+
+    desk = open_desk(ctx)
+    desk.require_ready()
+    now = desk.now()
+    with transaction(desk.engine) as session:
+        skipped = skip_ids(session, skip)
+        done = {
+            "next_ticket": skipped["ticket"] + 1,
+            "sessions_ended": revoke_all_sessions(session, now),
+            "mails_waiting": count_leaving(session),
+        }
+        append(session, now, who="desk", what=RESTORED, subject="desk", via="command", detail={"skipped": skipped})
+    if json_:
+        show_json(done)
+        return
+    tell(
+        f"the next ticket is {done['next_ticket']}; {done['sessions_ended']} sessions ended\n"
+        f"{done['mails_waiting']} outgoing mails wait; those that left after the backup leave once more, with their "
+        "Message-ID: postdesk outbox list --status due"
+    )
 
 
 def version(json_: JsonFlag = False) -> None:

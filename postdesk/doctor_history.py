@@ -1,0 +1,61 @@
+"""Do the database, the blobs and the clock tell one story? What a restore or a clock that jumped leaves behind.
+
+Takes: a `Desk`.  Gives: a finding.  Fails: as what it looks at; the doctor tells that.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from models.restore import Newest
+    from postdesk.doctor import Finding
+    from postdesk.wiring import Desk
+
+NEWEST = 100  # mails whose blobs are looked for
+SLACK = timedelta(minutes=10)  # between a mail's blob and its row, or between two clocks
+PROBE = "43"  # the shard that the doctor's own blob lies in (doctor.py): it may be newer than any mail
+
+
+def history(desk: "Desk") -> "Finding":
+    """A database that is newer than the blobs fails; one that is older, or a clock that went back, is told."""
+    from models.db import reading
+    from models.restore import find_newest
+    from postdesk.doctor import FAIL, OK, WARN, Finding
+
+    with reading(desk.engine) as session:
+        newest = find_newest(session, NEWEST)
+    missing = [sha256 for sha256 in newest.sha256 if not desk.blobs.exists(sha256)]
+    if missing:
+        seen = f"{len(missing)} of the {len(newest.sha256)} newest mails are not in the blob store ({missing[0][:16]}…)"
+        repair = "restore blobs that are as new as the database, or newer"
+        return Finding(check="history", verdict=FAIL, seen=seen, repair=repair)
+    if newest.recorded is None:
+        return Finding(check="history", verdict=OK, seen="no mail yet")
+    ahead = newest.recorded - desk.now()
+    if ahead > SLACK:
+        seen = f"the newest mail was recorded {_told(ahead)} in the future: the clock went back"
+        return Finding(check="history", verdict=WARN, seen=seen, repair="mend the machine's clock (chrony, timesyncd)")
+    behind = _blobs_ahead(desk, newest)
+    if behind > SLACK and not desk.spool.counts().new:
+        seen = f"the blobs are {_told(behind)} newer than the newest row: is the database a backup?"
+        return Finding(
+            check="history", verdict=WARN, seen=seen, repair="then `postdesk restored`, before the first run"
+        )
+    return Finding(check="history", verdict=OK, seen=f"the newest mail is of {newest.recorded:%Y-%m-%d %H:%M} UTC")
+
+
+def _blobs_ahead(desk: "Desk", newest: "Newest") -> timedelta:
+    """How much later than the newest row something came into a folder of blobs. Zero where that can't be seen."""
+    parts = urlsplit(desk.settings.blobs)
+    if parts.scheme not in ("", "file") or newest.recorded is None:
+        return timedelta()
+    shards = (shard for shard in Path(unquote(parts.path)).iterdir() if len(shard.name) == 2 and shard.name != PROBE)
+    changed = max((shard.stat().st_mtime for shard in shards), default=0.0)
+    return datetime.fromtimestamp(changed, UTC) - newest.recorded
+
+
+def _told(length: timedelta) -> str:
+    minutes = int(length.total_seconds() // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
