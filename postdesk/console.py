@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 140  # columns
 UNBROKEN = ("id", "number", "ticket", "state", "status", "became", "language")  # columns to copy from: never folded
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="The newest N only.", show_default="all")]
+By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
 
 
 def open_desk(ctx: typer.Context) -> "Desk":

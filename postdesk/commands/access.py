@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
+from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from models.access_values import AccessFacts
     from models.decision import Ruling
     from postdesk.wiring import Desk
 
-By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
 CustomerName = Annotated[str, typer.Option("--customer", help="Name of the customer, where no domain tells.")]
 
 # What a person at the keyboard is told, by the word of the answer; all but the first three are exit status 1.

@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from postdesk.console import JsonFlag, no, open_desk, show_json, show_table, tell, wrong
+from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_table, tell, wrong
 
 Customer = Annotated[str, typer.Option(help="Name of the customer.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show which mails it would free, change nothing.")]
-By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
 Despite = Annotated[
     bool, typer.Option("--despite", help="Although it looks like another domain, or others write from it.")
 ]

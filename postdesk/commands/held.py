@@ -4,12 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
+from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
-
-By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
 
 
 def register(app: typer.Typer) -> None:

@@ -4,9 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table
-
-Limit = Annotated[int | None, typer.Option(min=1, help="The newest N only.", show_default="all")]
+from postdesk.console import JsonFlag, Limit, no, open_desk, show_json, show_record, show_table
 
 
 def register(app: typer.Typer) -> None:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.commands.ledger import Limit
-from postdesk.console import JsonFlag, no, open_desk, show_json, show_record, show_table, tell
+from postdesk.console import JsonFlag, Limit, no, open_desk, show_json, show_record, show_table, tell
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk

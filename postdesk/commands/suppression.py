@@ -1,12 +1,8 @@
 """`postdesk suppression`: addresses that get no mail, why, and how they get it again."""
 
-from typing import Annotated
-
 import typer
 
-from postdesk.console import JsonFlag, no, open_desk, show_json, show_table, tell
-
-By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
+from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_table, tell
 
 
 def register(app: typer.Typer) -> None:

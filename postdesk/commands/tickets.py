@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from postdesk.commands.ledger import Limit
-from postdesk.console import JsonFlag, cell, no, open_desk, show_json, show_record, show_table, tell, wrong
+from postdesk.console import By, JsonFlag, Limit, cell, no, open_desk, show_json, show_record, show_table, tell, wrong
 
 
 def register(app: typer.Typer) -> None:
@@ -98,11 +97,7 @@ def reply(
             tell(f"{address} gets no mail ({why}): reach that person another way, or `postdesk suppression list`")
 
 
-def resume(
-    ctx: typer.Context,
-    number: int,
-    by: Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")] = "desk",
-) -> None:
+def resume(ctx: typer.Context, number: int, by: By = "desk") -> None:
     """Let automatic mail leave again on a ticket that the loop breaker paused; `ticket show` tells its story.
 
     Example: postdesk ticket resume 1042 --as anna@nordvik.test
