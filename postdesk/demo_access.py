@@ -150,12 +150,21 @@ class Stage:
         if status:
             raise DemoError(f"postdesk {' '.join(words)}: status {status}; the log is {self.folder / 'postdesk.log'}")
 
-    def approve(self, agent: mails.Person) -> None:
-        """The newest request; its invitation leaves with the next tick, so one is given."""
-        with reading(self.desk.engine) as session:
-            newest = max(one.id for one in list_requests(session))
-        self.command("access", "approve", str(newest), "--as", agent.address)
-        self.command("tick")
+    def prove(self, applicant: mails.Person, *asked: Sent) -> None:
+        """The applicant shows that the address is his own; then the agents are asked, and who else is `asked`."""
+        act = partial(self.enter_code, applicant, "access_proof")
+        self.step("opens the mailed link, types the code", applicant, act, "waiting", "", *asked, *AGENTS_ASKED)
+
+    def approve(self, agent: mails.Person, invited: Sent, seats: str) -> None:
+        """An agent approves the newest request; its invitation leaves with the next tick, so one is given."""
+
+        def act() -> None:
+            with reading(self.desk.engine) as session:
+                newest = max(one.id for one in list_requests(session))
+            self.command("access", "approve", str(newest), "--as", agent.address)
+            self.command("tick")
+
+        self.step("approves: access approve", agent, act, "invited", seats, invited)
 
 
 def play(desk: Desk, folder: Path, tell: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -173,22 +182,8 @@ def _new_superuser(stage: Stage) -> None:
         Browser(url).post(f"{url}/request-access", mails.access_form(ivy))
 
     stage.step("asks for access by the form", ivy, ask, "unproved", "", ("access_proof", "ivy", "en"))
-    stage.step(
-        "opens the mailed link, types the code",
-        ivy,
-        lambda: stage.enter_code(ivy, "access_proof"),
-        "waiting",
-        "",
-        *AGENTS_ASKED,
-    )
-    stage.step(
-        "approves: access approve",
-        mails.ANNA,
-        lambda: stage.approve(mails.ANNA),
-        "invited",
-        "ivy reserved",
-        ("invitation", "ivy", "en"),
-    )
+    stage.prove(ivy)
+    stage.approve(mails.ANNA, ("invitation", "ivy", "en"), "ivy reserved")
 
     def accept() -> None:
         page = stage.enter_code(ivy, "invitation")
@@ -222,23 +217,8 @@ def _replacement(stage: Stage) -> None:
         "",
         ("access_proof", "maria", "es"),
     )
-    stage.step(
-        "opens the mailed link, types the code",
-        maria,
-        lambda: stage.enter_code(maria, "access_proof"),
-        "waiting",
-        "",
-        *(("access_agree", key, "es") for key in ("lucia", "marcos")),
-        *AGENTS_ASKED,
-    )
-    stage.step(
-        "approves: access approve",
-        mails.ANNA,
-        lambda: stage.approve(mails.ANNA),
-        "invited",
-        "lucia active, maria reserved",
-        ("invitation", "maria", "es"),
-    )
+    stage.prove(maria, *(("access_agree", key, "es") for key in ("lucia", "marcos")))
+    stage.approve(mails.ANNA, ("invitation", "maria", "es"), "lucia active, maria reserved")
     told = tuple(("seat_changed", key, "es") for key in ("lucia", "maria", "marcos"))
     stage.step(
         "accepts: the link, the code",
