@@ -129,6 +129,12 @@ def _outbox(desk: "Desk") -> Finding:
     return Finding(check="outbox", verdict=OK, seen=seen)
 
 
+def _history(desk: "Desk") -> Finding:
+    from postdesk.doctor_history import history
+
+    return history(desk)
+
+
 def _python(desk: "Desk") -> Finding:
     from notify.selfcheck import check_python
 
@@ -175,6 +181,7 @@ CHECKS: dict[str, Callable[["Desk"], Finding | Iterator[Finding]]] = {
     "database": _database,
     "spool": _spool,
     "blobs": _blobs,
+    "history": _history,
     "disk": _disk,
     "smarthost": _smarthost,
     "outbox": _outbox,
@@ -189,6 +196,7 @@ REPAIRS = {
     "database": "start the database, or mend `database` in postdesk.toml",
     "spool": "give the user of the desk the right to write there, or mend `spool`",
     "blobs": "give the user of the desk the right to write there, or mend `blobs`",
+    "history": "mend what `database` or `blobs` says first",
     "disk": "mend `spool` in postdesk.toml",
     "smarthost": "start it, open the way to it, or mend `smarthost` in postdesk.toml",
     "outbox": "mend what `database` says first",
