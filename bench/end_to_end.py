@@ -34,7 +34,7 @@ from models.db import reading
 from models.inbound import LEDGER
 from models.outbox import OUTBOX
 from models.ticket import ARTICLE, ATTACHMENT
-from models.vocabulary import MailName
+from models.vocabulary import MailName, Reason
 from tests.postgres import PostgresServer
 
 HERE = Path(__file__).resolve().parent
@@ -83,7 +83,7 @@ def ours(mails: Path, folder: Path, database: str = "") -> dict[str, float]:
 
 
 def check(desk: FreshDesk, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Is everything there that the generator says? Gives how many tickets and acknowledgements there are."""
+    """Is everything there that the generator says? How many tickets, acknowledgements, held mails there are."""
     with reading(desk.engine) as session:
         connection = session.connection()
         ledger = {row.message_id: row for row in connection.execute(sa.select(LEDGER))}
@@ -94,8 +94,12 @@ def check(desk: FreshDesk, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
         sent = connection.execute(sa.select(OUTBOX.c.ticket).where(OUTBOX.c.mail == MailName.ACKNOWLEDGEMENT)).all()
     assert len(ledger) == len(rows), "a mail is in the ledger twice"
     threads: dict[int, set[int]] = defaultdict(set)
+    held = 0
     for row in rows:
         entry = ledger[row["message_id"].strip("<>").lower()]
+        if entry.reason is Reason.LOOP_BROKEN:  # the generator has authors who write more in an hour than a person does
+            held += 1
+            continue
         threads[row["root"]].add(entry.ticket)
         article = articles[entry.article]
         assert row["marker"] in article.full_text, row["file"]
@@ -104,7 +108,8 @@ def check(desk: FreshDesk, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     tickets = [ticket for found in threads.values() for ticket in found]
     assert len(tickets) == len(set(tickets)) == len(threads), "a thread is not one ticket"
     assert {row.ticket for row in sent} <= set(tickets)
-    return {"tickets": len(tickets), "acknowledgements": len(sent)}
+    assert held < len(rows) / 20, "the breaker holds more than a few"
+    return {"tickets": len(tickets), "acknowledgements": len(sent), "held": held}
 
 
 @contextmanager
