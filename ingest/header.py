@@ -21,6 +21,7 @@ from mailparser.utils import get_addresses
 from ingest.charset import decode, decode_words, lenient_base64
 from ingest.defects import Defect
 from ingest.params import read_params
+from ingest.report import REPORT_HEADERS
 from ingest.scan import Field
 from models.mail import Mailbox
 from models.vocabulary import AuthorVerdict
@@ -58,6 +59,7 @@ class HeaderFacts:
     references: tuple[str, ...] = ()
     received_count: int = 0
     auto_headers: tuple[tuple[str, str], ...] = ()
+    report_headers: tuple[tuple[str, str], ...] = ()  # for ingest/report.py
 
 
 class _HeaderOnly(MailParser):
@@ -103,6 +105,15 @@ class _Reader:
             self.defects[Defect.HEADER_CUT] = None
         return value[:_VALUE_CAP]
 
+    def decoded(self, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """(name, decoded value) of the fields of these lower-case names, in the order of the names."""
+        return tuple(
+            (name, clean_line(decode_words(value[:_VALUE_CAP])))
+            for name in names
+            if name in self.by_name
+            for value in self.values(name)[:10]
+        )
+
 
 def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> HeaderFacts:
     """The facts of a header section; what is odd goes into `defects`, fields that stand twice too (RFC 5322 §3.6)."""
@@ -130,8 +141,8 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
     if any(not one["recovered"] for one in mail.address_header_defects):
         defects[Defect.ADDRESS_INVALID] = None
     ids = _ids(reader.first("message-id", Defect.REPEATED_MESSAGE_ID))
-    senders = get_addresses(_sound_words(reader.first("sender")), decode_names=True)
-    sender = _mailboxes(senders)
+    sender_field = reader.first("sender")
+    sender = _mailboxes(get_addresses(_sound_words(sender_field), decode_names=True)) if sender_field else ()
     return HeaderFacts(
         author=author and Mailbox(address=author.address, name=clean_line(decode_words(author.name))[:_NAME_CAP]),
         author_verdict=verdict,
@@ -147,12 +158,8 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
         in_reply_to=_bounded(_ids(" ".join(reader.values("in-reply-to")))),
         references=_bounded(_ids(" ".join(reader.values("references")))),
         received_count=len(reader.by_name.get("received", ())),
-        auto_headers=tuple(
-            (name, clean_line(decode_words(value[:_VALUE_CAP])))
-            for name in AUTO_HEADERS
-            if name in reader.by_name
-            for value in reader.values(name)[:10]
-        ),
+        auto_headers=reader.decoded(AUTO_HEADERS),
+        report_headers=reader.decoded(REPORT_HEADERS),
     )
 
 
@@ -162,14 +169,6 @@ def _sound_words(value: str) -> str:
         return value
     return _BASE64_WORD.sub(
         lambda word: f"{word[1]}{b2a_base64(lenient_base64(word[2].encode()), newline=False).decode('ascii')}?=", value
-    )
-
-
-def decoded_values(fields: tuple[Field, ...], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """(lower-case name, decoded value) of the fields of these names, in order."""
-    reader = _Reader(fields, {})
-    return tuple(
-        (name, clean_line(decode_words(value[:_VALUE_CAP]))) for name in names for value in reader.values(name)[:10]
     )
 
 
@@ -189,7 +188,7 @@ def _mailboxes(addresses: object) -> tuple[Mailbox, ...]:
 
 def clean_line(text: str) -> str:
     """One line for display: no line breaks (threats M9), no controls, no marks that turn the direction of writing."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text.strip()
     out = []
     for one in text:

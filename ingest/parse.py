@@ -25,7 +25,7 @@ from ingest.body import (
 )
 from ingest.charset import codec_of, decode, html_charset
 from ingest.defects import Defect, Limit, ScanLimits
-from ingest.header import HeaderFacts, clean_line, decoded_values, read_header
+from ingest.header import HeaderFacts, clean_line, read_header
 from ingest.leaf import (
     PackedFile,
     blocks,
@@ -38,7 +38,7 @@ from ingest.leaf import (
     unpack_tnef,
 )
 from ingest.reply import language_of, written_now
-from ingest.report import PART_CAP, REPORT_HEADERS, REPORT_TYPES, ReportPart, ReportParts, read_report
+from ingest.report import PART_CAP, REPORT_TYPES, ReportPart, ReportParts, read_report
 from ingest.scan import Field, Octets, Part, scan
 from models.mail import AttachmentRef, DeliveryReport, ParsedMail, SpooledMail
 from models.vocabulary import AuthorVerdict, MailKind
@@ -134,7 +134,7 @@ def _parse(mail: SpooledMail, octets: Octets, keeper: _Keeper, limits: ScanLimit
     content = _Content(octets, keeper, defects)
     content.read(choose(scanned.root))
     report_parts = ReportParts(
-        headers=decoded_values(scanned.fields, REPORT_HEADERS),
+        headers=header.report_headers,
         text=content.full_text[:PART_CAP],
         parts=tuple(_report_parts(octets, scanned.root)),
         reverse_path=mail.envelope.reverse_path,

@@ -239,6 +239,6 @@ def language_of(text: str) -> str | None:
     words = _WORD.findall(text[:4000].lower())
     if len(words) < 5:
         return None
-    scores = sorted(((sum(word in stops for word in words), name) for name, stops in _STOPS.items()), reverse=True)
+    scores = sorted(((sum(map(stops.__contains__, words)), name) for name, stops in _STOPS.items()), reverse=True)
     (best, name), (second, _) = scores[0], scores[1]
     return name if best >= 3 and best >= 2 * second and best * 8 >= len(words) else None

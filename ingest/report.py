@@ -106,23 +106,22 @@ class ReportParts:
 
 def read_report(parts: ReportParts) -> DeliveryReport | None:
     """What the mail says about the delivery of another mail, or None (RFC 3464, RFC 5965 §2, and other forms)."""
-    returned = _returned(parts)
-    found = _read_feedback(parts, returned)
+    found = _read_feedback(parts)
     if found is None:
         recipients = _read_status_parts(parts)
         if not recipients and _is_report(parts):
-            recipients = _read_written_fields(parts) or _read_for_people(parts, returned)
+            recipients = _read_written_fields(parts) or _read_for_people(parts)
         found = DeliveryReport(recipients=recipients) if recipients else None
     if found is None:
         return None
-    ids = _original_ids(parts, returned)
+    ids = _original_ids(parts)
     return replace(found, original_message_id=ids[0] if ids else None, original_ids=ids)
 
 
 # --- RFC 5965: complaints -----------------------------------------------------------------------------------------
 
 
-def _read_feedback(parts: ReportParts, returned: tuple[Fields, ...]) -> DeliveryReport | None:
+def _read_feedback(parts: ReportParts) -> DeliveryReport | None:
     """A complaint, or None: other feedback is told apart in rules/loop.py."""
     recipients: list[str] = []
     feedback_type = None
@@ -133,10 +132,11 @@ def _read_feedback(parts: ReportParts, returned: tuple[Fields, ...]) -> Delivery
             elif name in ("original-rcpt-to", "removal-recipient", "redacted-address"):
                 recipients += addresses(value)
     if not feedback_type and squeezed(parts.header("subject")).startswith("complaint about message"):
-        feedback_type = "abuse" if any("x-hmxmroriginalrecipient" in fields for fields in returned) else None  # JMRP
+        is_jmrp = any("x-hmxmroriginalrecipient" in fields for fields in _returned(parts))
+        feedback_type = "abuse" if is_jmrp else None
     if not feedback_type or feedback_type in _NO_COMPLAINTS:
         return None
-    for fields in () if recipients else returned:
+    for fields in () if recipients else _returned(parts):
         recipients += addresses(fields.get("x-hmxmroriginalrecipient", "") or fields.get("to", ""))
     return DeliveryReport(
         recipients=tuple(
@@ -213,13 +213,13 @@ def _typed_address(value: str) -> str:
 # --- reports for people -----------------------------------------------------------------------------------------
 
 
-def _read_for_people(parts: ReportParts, returned: tuple[Fields, ...]) -> tuple[ReportedRecipient, ...]:
+def _read_for_people(parts: ReportParts) -> tuple[ReportedRecipient, ...]:
     return read_text(
         subject=parts.header("subject"),
         author=parts.header("from"),
         text=parts.text,
         listed=addresses(parts.header("x-failed-recipients")),
-        returned_to=[address for fields in returned for address in addresses(fields.get("to", ""))],
+        returned_to=[address for fields in _returned(parts) for address in addresses(fields.get("to", ""))],
     )
 
 
@@ -264,10 +264,10 @@ def _returned(parts: ReportParts) -> tuple[Fields, ...]:
     return tuple(found)
 
 
-def _original_ids(parts: ReportParts, returned: tuple[Fields, ...]) -> tuple[str, ...]:
+def _original_ids(parts: ReportParts) -> tuple[str, ...]:
     """Every Message-ID that the report names, the returned message's own first."""
     found: list[str] = []
-    for fields in returned:
+    for fields in _returned(parts):
         found += _ids(fields.get("message-id", ""))
     for content in parts.of_type("message/disposition-notification", *_STATUS_TYPES):
         found += _ids(" ".join(v for n, v in _fields(content.splitlines()) if n.endswith("message-id")))

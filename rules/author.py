@@ -6,7 +6,6 @@ can be seen by anybody.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from models.mail import Mailbox
@@ -83,9 +82,7 @@ def _plain_domain(domain: str) -> str | None:
 
 def _has_hidden(text: str) -> bool:
     """Whether a character stands in it that cannot be seen, or that turns the direction of writing."""
-    return any(
-        unicodedata.category(one) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"} and one != " " for one in text
-    )
+    return not text.isprintable()  # categories C* and Z*, but for the plain space
 
 
 def _only_mailbox(value: str) -> Mailbox | None:

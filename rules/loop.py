@@ -151,9 +151,11 @@ def _absence(facts: FormFacts, subject: str, *, unnamed: bool) -> tuple[MailKind
 
     `unnamed`: the form says already that no person sent it, so either sign is enough; else all three are wanted.
     """
+    begins = _begins(subject, AWAY_SUBJECTS)
+    if not (unnamed or begins):
+        return None
     opening = _opening(facts.text)
     away = next((phrase for phrase in AWAY_TEXTS if phrase in opening), None)
-    begins = _begins(subject, AWAY_SUBJECTS)
     thanks = any(phrase in opening for phrase in THANKS_TEXTS)
     if (unnamed and (away or begins)) or (away and begins and thanks):
         return MailKind.AUTO_REPLY, f"text {away!r}" if away else f"subject {begins!r}"
