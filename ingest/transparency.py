@@ -7,6 +7,7 @@ kinder than that could be made to see a second mail in the first one.
 """
 
 _END = b"\r\n.\r\n"
+_LINE_DOT = b"\r\n."
 
 
 class DataReader:
@@ -22,7 +23,8 @@ class DataReader:
     def feed(self, block: bytes) -> tuple[bytes, bytes | None]:
         """The octets that are surely content, and None; after the end, the octets behind it instead of None."""
         block = self._held + block
-        end = block.find(_END)
+        dot = block.find(_LINE_DOT)  # in most blocks there is none, and one look is all
+        end = block.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             octets, rest = block[: end + 2], block[end + len(_END) :]
             self._held = b""
@@ -30,7 +32,8 @@ class DataReader:
             keep = len(block) - _open_end(block)
             octets, self._held, rest = block[:keep], block[keep:], None
         # §4.5.2: a dot that begins a line goes. Never torn between blocks: what may be CRLF-dot is held back.
-        octets = octets.replace(b"\r\n.", b"\r\n")
+        if dot >= 0:
+            octets = octets.replace(_LINE_DOT, b"\r\n")
         if self._virtual and octets:
             self._virtual = False
             octets = octets[2:]
