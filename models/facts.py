@@ -152,6 +152,7 @@ class _Finder:
         self._clues = clues
         self._now = now
         self._author = address_key(clues.author) if clues.author else None
+        self._customers: dict[int, CustomerFact] = {}  # those that came with another look
 
     def _all(self, statement: sa.Select[Any] | sa.CompoundSelect[Any], **values: object) -> Sequence[sa.Row[Any]]:
         """The rows. Texts come from mails: what a database refuses is taken out, as it was when they were written."""
@@ -196,9 +197,8 @@ class _Finder:
         cc = [parent_domains(address.rpartition("@")[2]) for address in self._clues.cc]
         wanted = {*self._clues.author_domains, *(name for names in cc for name in names)}
         rows = self._all(_DOMAINS, domains=tuple(sorted(wanted))) if wanted else ()
-        known = {
-            row.domain: DomainFact(domain=row.domain, customer=row.customer, subdomains=row.subdomains) for row in rows
-        }
+        known = {row.domain: DomainFact(domain=row.domain, customer=row.id, subdomains=row.subdomains) for row in rows}
+        self._customers |= {row.id: _customer_fact(row) for row in rows}
         of_cc = dict.fromkeys(fact for names in cc for fact in _matching(names, known))
         return _matching(self._clues.author_domains, known), tuple(of_cc)
 
@@ -252,20 +252,9 @@ class _Finder:
         return tuple(_ticket_fact(row, taking_part[number]) for number, row in sorted(rows.items()))
 
     def customers(self, ids: set[int]) -> tuple[CustomerFact, ...]:
-        if not ids:
-            return ()
-        return tuple(
-            CustomerFact(
-                id=row.id,
-                name=row.name,
-                language=row.language,
-                zone=row.zone,
-                colleagues=row.colleagues,
-                needs_belief=row.needs_belief,
-                first_line_partner=row.first_line_partner,
-            )
-            for row in self._all(_CUSTOMERS, ids=sorted(ids))
-        )
+        if missing := ids - self._customers.keys():
+            self._customers |= {row.id: _customer_fact(row) for row in self._all(_CUSTOMERS, ids=sorted(missing))}
+        return tuple(self._customers[id] for id in sorted(ids))
 
     def counts(self, tickets: set[int], *, same_words: int, is_unknown: bool) -> SentCounts:
         author, now = self._author, self._now
@@ -297,6 +286,18 @@ def _matching(names: Sequence[str], known: dict[str, DomainFact]) -> tuple[Domai
     """Of a domain and its parents, longest first: those registered, a parent only where its row says so."""
     found = ((name, known[name]) for name in names if name in known)
     return tuple(fact for name, fact in found if name == names[0] or fact.subdomains)
+
+
+def _customer_fact(row: sa.Row[Any]) -> CustomerFact:
+    return CustomerFact(
+        id=row.id,
+        name=row.name,
+        language=row.language,
+        zone=row.zone,
+        colleagues=row.colleagues,
+        needs_belief=row.needs_belief,
+        first_line_partner=row.first_line_partner,
+    )
 
 
 def _contact_facts(rows: Sequence[sa.Row[Any]]) -> dict[str, ContactFact]:
@@ -400,7 +401,11 @@ _SUPERUSERS = _people.where(
     CONTACT.c.id.in_(sa.select(SEAT.c.contact).where(_among(SEAT.c.customer, "customers"), _held_now)),
     CONTACT_ADDRESS.c.main,
 )
-_DOMAINS = sa.select(CUSTOMER_DOMAIN).where(_among(CUSTOMER_DOMAIN.c.domain, "domains"))
+_DOMAINS = (  # with their customers, who are wanted next
+    sa.select(CUSTOMER_DOMAIN.c.domain, CUSTOMER_DOMAIN.c.subdomains, CUSTOMER)
+    .join(CUSTOMER, CUSTOMER.c.id == CUSTOMER_DOMAIN.c.customer)
+    .where(_among(CUSTOMER_DOMAIN.c.domain, "domains"))
+)
 _LOOK_ALIKE = (
     sa.select(CUSTOMER_DOMAIN.c.domain)
     .where(
@@ -446,7 +451,7 @@ _TICKETS = (
     .where(_among(TICKET.c.id, "numbers"))
     .order_by(PARTICIPANT.c.id)
 )
-_CUSTOMERS = sa.select(CUSTOMER).where(_among(CUSTOMER.c.id, "ids")).order_by(CUSTOMER.c.id)
+_CUSTOMERS = sa.select(CUSTOMER).where(_among(CUSTOMER.c.id, "ids"))
 
 _sent = _capped(
     sa.select(OUTBOX.c.ticket).where(

@@ -5,12 +5,14 @@ Pure: rules call it for what a mail says, models for what is registered, so both
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import idna
 
 LOCAL_PART_LIMIT = 64  # octets, RFC 5321 §4.5.3.1.1
 DOMAIN_LIMIT = 253  # octets of the A-label form without the root dot, RFC 1035 §2.3.4 less length octets
 ADDRESS_LIMIT = 254  # octets, RFC 5321 §4.5.3.1.3 less the angle brackets
+_KEPT = 4096  # addresses that are not worked out again: a mail names its few in many places
 
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 5890 §2.3.1
 _DOTS = re.compile("[。．｡․]")  # UTS 46 §4, and one that only looks like a stop
@@ -46,7 +48,13 @@ def canonical_address(text: str) -> str | None:
     A tag after `+` stays: `su+x@` and `su@` are two addresses. Dots count. RFC 5321 lets local parts differ in case;
     no customer's server does, and two people in one mailbox name would be a trap for agents.
     """
-    local, at, domain_text = text.strip(" \t").rpartition("@")
+    text = text.strip(" \t")
+    return _canonical_address(text) if len(text) <= LOCAL_PART_LIMIT + len('""@') + DOMAIN_LIMIT else None
+
+
+@lru_cache(_KEPT)
+def _canonical_address(text: str) -> str | None:
+    local, at, domain_text = text.rpartition("@")
     domain = canonical_domain(domain_text) if at else None
     local_part = _canonical_local_part(local)
     if domain is None or local_part is None:
