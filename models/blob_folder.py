@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +25,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._threads: ThreadPoolExecutor | None = None  # of the process that syncs: threads do not survive a fork
         if not (root / "ff").is_dir():
             # All at once, so that a later `sync` need not ask whether a folder itself is durable.
             for shard in (*(f"{number:02x}" for number in range(256)), "tmp"):
@@ -86,11 +88,36 @@ class Folder:
         if len(names) == 1:
             _fsync(self._root / names[0])
             return
-        with ThreadPoolExecutor(min(SYNC_THREADS, len(names))) as threads:
-            list(threads.map(lambda name: _fsync(self._root / name), names))
+        self._threads = self._threads or ThreadPoolExecutor(SYNC_THREADS, "fsync")
+        # Shares, not single files: handing over a file costs as much as its fsync.
+        shares = [names[start::SYNC_THREADS] for start in range(min(SYNC_THREADS, len(names)))]
+        list(self._threads.map(self._fsync_all, shares))
+
+    def _fsync_all(self, names: list[str]) -> None:
+        for name in names:
+            _fsync(self._root / name)
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+    # -- for the sweep (notify/sweep.py)
+
+    def names_in(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        """Each name in the folder, and when it was last written."""
+        with suppress(FileNotFoundError), os.scandir(self._root / folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    yield entry.name, datetime.fromtimestamp(entry.stat().st_mtime, UTC)
+
+    def move(self, key: str, to: str) -> None:
+        """The octets get another key, and count as written now."""
+        source, target = self._root / key, self._root / to
+        target.parent.mkdir(exist_ok=True)
+        shards = [(folder, folder.stat()) for folder in (source.parent, target.parent)]
+        os.utime(source)
+        source.replace(target)
+        for folder, was in shards:  # doctor tells by their times when a mail last came in
+            os.utime(folder, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
 def _write_all(file: FileIO, octets: bytes) -> None:
