@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TextIO
 
 import structlog
@@ -21,6 +22,7 @@ SECRET_TEXT = (
     (re.compile(r"(\w{2,20}://[^\s:/@]{0,100}:)[^\s/@]{1,200}(?=@)"), r"\1***"),
     (re.compile(r"([?&#](?:token|code|key|t)=)[^\s&]{1,300}", re.I), r"\1***"),
 )
+MAYBE_SECRET = re.compile(r"t\d|[+?&#]|://", re.I)  # nothing of SECRET_TEXT is in a text without one of these
 # What JSON leaves alone and a terminal or a log reader does not: DEL, C1, bidi controls, line and paragraph separators.
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
@@ -60,10 +62,10 @@ def redact(logger: object, name: str, event: structlog.types.EventDict) -> struc
 
 
 def _redacted(key: str, value: object) -> object:
-    if SECRET_NAMES.search(key):
+    if _names_secret(key):
         return "***"
     if isinstance(value, str):
-        for pattern, instead in SECRET_TEXT:
+        for pattern, instead in SECRET_TEXT if MAYBE_SECRET.search(value) else ():
             value = pattern.sub(instead, value)
         return value
     if isinstance(value, Mapping):
@@ -71,6 +73,11 @@ def _redacted(key: str, value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_redacted(key, inner) for inner in value]
     return value
+
+
+@lru_cache(1024)
+def _names_secret(key: str) -> bool:
+    return SECRET_NAMES.search(key) is not None
 
 
 def _line(logger: object, name: str, event: structlog.types.EventDict) -> str:
