@@ -33,14 +33,14 @@ class PostgresServer:
     def __init__(self, **settings: str) -> None:
         self._settings = _SETTINGS | settings
         self.folder = Path(tempfile.mkdtemp(prefix="postdesk-pg-"))
-        self._user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
+        self.user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
             binaries = self._binaries()
-            if self._user:
-                shutil.chown(self.folder, self._user)
+            if self.user:
+                shutil.chown(self.folder, self.user)
             self._run(binaries / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
             self.start()
         except BaseException:
@@ -72,7 +72,7 @@ class PostgresServer:
         command: list[str | Path] = [self._binaries() / "postgres", "-D", self.data, "-k", self.folder, *options]
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                command, stdout=log, stderr=log, user=self._user, cwd=self.folder, preexec_fn=_end_with_parent
+                command, stdout=log, stderr=log, user=self.user, cwd=self.folder, preexec_fn=_end_with_parent
             )
         until = time.monotonic() + 30
         while True:
@@ -91,8 +91,8 @@ class PostgresServer:
         standby = cls()
         try:
             binaries = standby._binaries()
-            if standby._user:
-                shutil.chown(standby.folder, standby._user)
+            if standby.user:
+                shutil.chown(standby.folder, standby.user)
             source = f"host={primary.folder} user=postgres application_name=standby"
             standby._run(
                 binaries / "pg_basebackup", "-D", standby.data, "-d", source, "-R", "-X", "stream", "-c", "fast"
@@ -131,13 +131,13 @@ class PostgresServer:
 
     def _can_run(self, program: Path) -> bool:
         try:
-            subprocess.run([program, "--version"], user=self._user, cwd="/", check=True, capture_output=True)
+            subprocess.run([program, "--version"], user=self.user, cwd="/", check=True, capture_output=True)
         except (PermissionError, subprocess.CalledProcessError):
             return False
         return True
 
     def _run(self, *command: Path | str) -> None:
-        done = subprocess.run(command, user=self._user, cwd=self.folder, capture_output=True, text=True)
+        done = subprocess.run(command, user=self.user, cwd=self.folder, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{command[0]}: {done.stderr}")
 
