@@ -55,11 +55,7 @@ def empty_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_p
     if database_kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"t{uuid4().hex}"
-    server.sql(f"CREATE DATABASE {name}")
-    yield server.url(name)
-    server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    yield from _new_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
@@ -70,9 +66,14 @@ def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: P
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    server: PostgresServer = request.getfixturevalue("postgres")
+    like = f"TEMPLATE {request.getfixturevalue('postgres_template')} STRATEGY FILE_COPY"
+    yield from _new_database(request.getfixturevalue("postgres"), like)
+
+
+def _new_database(server: PostgresServer, like: str = "") -> Iterator[str]:
+    """The URL of a database that is there until the iterator goes on."""
     name = f"t{uuid4().hex}"
-    server.sql(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('postgres_template')} STRATEGY FILE_COPY")
+    server.sql(f"CREATE DATABASE {name} {like}")
     yield server.url(name)
     server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

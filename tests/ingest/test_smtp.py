@@ -26,7 +26,7 @@ from ingest.smtp_session import SmtpSession
 from ingest.spool import Spool
 from ingest.spool_write import BATCH_OCTETS
 from models.vocabulary import Source
-from tests.ingest.wire import QUICK, Client, Desk, without_received
+from tests.ingest.wire import QUICK, SMUGGLING, Client, Desk, without_received
 
 ROOT = Path(__file__).parents[2]
 
@@ -322,26 +322,6 @@ def test_large_mails_are_streamed_and_stay_exact(desk: Desk) -> None:
 
 
 # -- T14: smuggling ---------------------------------------------------------------------------------------------------
-
-SMUGGLING = [
-    b"\n.\n",
-    b"\n.\r\n",
-    b"\r\n.\n",
-    b"\r.\r",
-    b"\r.\r\n",
-    b"\r\n.\r",
-    b"\n.\r",
-    b"\r.\n",
-    b"\n\n.\r\n",
-    b"\r\r.\r\n",
-    b"\r\n\0.\r\n",
-    b"\r\n.\0\r\n",
-    b"\r\n\x00.\x00\r\n",
-    b"\r\n. \r\n",
-    b"\r\n.\r\r\n",
-    b"\xc2\x85.\xc2\x85",
-    b"\x0b.\x0b",
-]
 
 
 @pytest.mark.parametrize("end", SMUGGLING)

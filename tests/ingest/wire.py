@@ -15,6 +15,26 @@ from models.mail import SpooledMail
 
 OURS = {"support@hd.test", "Support@hd.test", "help@hd.test"}
 QUICK = Limits(refusal_seconds=0.0, free=0, size=1024 * 1024)
+# T14: what some servers take for the end of DATA, and we do not.
+SMUGGLING = (
+    b"\n.\n",
+    b"\n.\r\n",
+    b"\r\n.\n",
+    b"\r.\r",
+    b"\r.\r\n",
+    b"\r\n.\r",
+    b"\n.\r",
+    b"\r.\n",
+    b"\n\n.\r\n",
+    b"\r\r.\r\n",
+    b"\r\n\0.\r\n",
+    b"\r\n.\0\r\n",
+    b"\r\n\x00.\x00\r\n",
+    b"\r\n. \r\n",
+    b"\r\n.\r\r\n",
+    b"\xc2\x85.\xc2\x85",
+    b"\x0b.\x0b",
+)
 
 
 class QuietLog:
