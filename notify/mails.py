@@ -45,6 +45,7 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
     if context is None:
         return Unfit(reason="what it is about is gone")
     policy, keys = letterhead.policy, letterhead.keys
+    reply_to = _reply_to(rows, letterhead, mail)
     # T25: a Message-ID is a text too; the ids of a mail that may be forged do not leave under our name
     names_ids = mail.threaded and claimed.context.get("sender_text") != 0
     return OutgoingMail(
@@ -59,12 +60,17 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
         message_id=claimed.message_id or mint_message_id(keys, policy.desk_domain, claimed.id, claimed.ticket),
         date=claimed.created,
         loop_marker=mint_loop_marker(keys, policy.desk_domain),
-        reply_to=_reply_to(rows, letterhead, mail),
+        reply_to=reply_to,
         in_reply_to=_answered_id(rows) if names_ids else None,
         references=rows.message_ids if names_ids else (),
         ticket=claimed.ticket if mail.threaded else None,
         reason=rows.participant.role if rows.participant else None,
-        context={**context, "vendor": letterhead.vendor, "marker": _marker(rows, letterhead)},
+        context={
+            **context,
+            "vendor": letterhead.vendor,
+            "marker": _marker(rows, letterhead),
+            "reply_to": reply_to or letterhead.support,
+        },
         calendar=mail.calendar(rows, letterhead) if mail.calendar else None,
     )
 
@@ -104,6 +110,7 @@ def _agent_notice(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | 
     if rows.ticket is None or rows.article is None:
         return None
     article = rows.article
+    agent = shlex.quote(rows.claimed.recipient)
     return {
         "prefix": letterhead.policy.subject_prefix,
         "subject": rows.ticket.subject,
@@ -116,6 +123,7 @@ def _agent_notice(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | 
         "text": _cut(article.text.strip("\n"), NOTICE_CAP),
         "files": _files(article),
         "by_mail": letterhead.policy.agent_by_mail,
+        "command": f"postdesk ticket reply {rows.ticket.number} --as {agent} < answer.txt",
     }
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import css_inline
@@ -73,12 +74,14 @@ class Renderer:
     ) -> Rendered:
         environment = self._environment(language, first_folder)
         data = {**_plain_mapping(context), "language": language, "zone": _known_zone(zone)}
-        subject, text, html = (
-            _capped(environment.get_template(f"mail/{mail}/{part}").generate(data))
-            for part in ("subject.txt", "body.txt", "body.html")
-        )
+
+        def part(name: str, **more: Plain) -> str:
+            return _capped(environment.get_template(f"mail/{mail}/{name}").generate(data, **more))
+
+        subject = " ".join(part("subject.txt").split())
+        text, html = part("body.txt", title=subject), part("body.html", title=subject)
         return Rendered(
-            subject=" ".join(subject.split()),
+            subject=subject,
             text=text.strip("\n") + "\n",
             html=self._inliner.inline(html),
             language=language,
@@ -121,6 +124,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             "datetime": _datetime,
             "day": _day,
             "filesize": _filesize,
+            "mailto": _mailto,
             "paragraphs": _paragraphs,
             "quoted": _quoted,
         }
@@ -218,6 +222,12 @@ def _filesize(context: Context, octets: int) -> str:
             language = context["language"]
             return f"{format_decimal(number, '0.#' if number < 10 else '0', locale=language)} {unit}"
     return f"{octets} B"
+
+
+def _mailto(body: str, address: str, subject: str) -> str:
+    """A link that opens an answer with `body` in it, ready to be sent (RFC 6068 §2; its "+" some programs take for a
+    blank, so it is encoded too)."""
+    return f"mailto:{quote(address, safe='@')}?subject={quote(f'Re: {subject}', safe='')}&body={quote(body, safe='')}"
 
 
 def _paragraphs(text: str) -> Markup:

@@ -65,6 +65,9 @@ def test_the_tone_of_a_language(language: str) -> None:
         assert not any(re.search(r"\b(ni|er|ert|era)\b", text, re.IGNORECASE) for text in texts), "du"
 
 
+BUTTONS = {"Open the page"}  # the text has the link itself
+
+
 def test_text_and_html_say_the_same_sentences() -> None:
     """Both bodies are written by hand; neither may forget what the other says."""
     environment = _Sandbox("en", (BUILT_IN,))
@@ -76,6 +79,6 @@ def test_text_and_html_say_the_same_sentences() -> None:
     bodies = sorted((BUILT_IN / "mail").rglob("*.txt"))
     for text in (path for path in bodies if path.name != "subject.txt"):
         subject = text.with_name("subject.txt")
-        said = sentences(text.with_suffix(".html")) - (sentences(subject) if subject.is_file() else set())
+        said = sentences(text.with_suffix(".html")) - BUTTONS - (sentences(subject) if subject.is_file() else set())
         assert said - sentences(text) == set(), text
         assert sentences(text) <= sentences(text.with_suffix(".html")), text

@@ -1,17 +1,20 @@
 """notify/mails.py: what each mail says about the rows, and what it keeps to itself."""
 
+import re
 from dataclasses import replace
 from email import message_from_bytes, policy
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
 from models.mail_views import FileView, MailRows
-from models.vocabulary import MailClass, MailName
+from models.vocabulary import Command, MailClass, MailName
 from notify.compose import Composed, OutgoingMail, Unfit, compose
 from notify.mails import CATALOGUE, outgoing, reply_subject
 from notify.render import LANGUAGES, Renderer
+from rules.commands import read_command
 from rules.fields import read_fields
 from rules.tokens import check_message_id, check_reply_address, check_return_path, find_body_markers
 from tests.notify import rows
@@ -132,7 +135,22 @@ def test_agents_see_that_an_author_is_not_proved() -> None:
 def test_agents_are_asked_to_answer_by_mail_only_where_that_works() -> None:
     closed = replace(LETTERHEAD, policy=replace(LETTERHEAD.policy, agent_by_mail=False))
     assert "Reply to this mail" in built(rows.agent_notice())[2].get_body(("plain",)).get_content()
-    assert "Reply to this mail" not in built(rows.agent_notice(), closed)[2].get_body(("plain",)).get_content()
+    without = built(rows.agent_notice(), closed)[2].get_body(("plain",)).get_content()
+    assert "Reply to this mail" not in without
+    assert "postdesk ticket reply 1042 --as anna@nordvik.test < answer.txt" in without
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_order_is_one_press_away(language: str) -> None:
+    """The link opens an answer to the address of the order, with the word in it that a reply needs (RFC 6068)."""
+    mail, _, parsed = built(rows.access(MailName.ACCESS_AGREE, language, to="lucia@ibarra.test"))
+    html = parsed.get_body(("html",)).get_content()
+    links = [urlsplit(unescape(link)) for link in re.findall(r'href="(mailto:[^"]+)"', html)]
+    assert [unquote(link.path) for link in links] == [mail.reply_to, mail.reply_to]
+    bodies = [parse_qs(link.query)["body"][0] for link in links]
+    ordered = [read_command(body) for body in (bodies[0], f"{bodies[1]} no contract yet")]
+    assert [one.command for one in ordered if one] == [Command.APPROVE, Command.REFUSE]
+    assert parse_qs(links[0].query)["subject"] == [f"Re: {parsed['Subject']}"]
 
 
 def test_long_words_are_cut_where_they_are_only_quoted_and_never_where_they_are_the_answer() -> None:
