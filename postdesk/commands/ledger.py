@@ -65,6 +65,7 @@ def count(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
 def counted(desk: Any) -> dict[str, Any]:
     """The ledger's states and, as one more of them, `spooled` for what is not decided yet: their sum is all accepted.
+    `spooled` stands beside them too, for who asks that alone.
 
     A mail moves from the spool to the ledger while we count: it is counted anew until the spool stood still.
     """
@@ -83,4 +84,4 @@ def counted(desk: Any) -> dict[str, Any]:
             break
     spooled = after.new + after.work + shunted
     every = {state.value: states.get(state.value, 0) for state in LedgerState} | {"spooled": spooled}
-    return {"accepted": sum(every.values()), "states": every}
+    return {"accepted": sum(every.values()), "spooled": spooled, "states": every}
