@@ -263,6 +263,7 @@ class RecordReport:
 
     outbox: tuple[int, ...]
     report: DeliveryReport
+    failed: tuple[int, ...] = ()  # of these rows, those that are proved not to have arrived
     hard_bounced: tuple[str, ...] = ()  # addresses whose count goes up by one
     suppress: tuple[tuple[str, SuppressionReason], ...] = ()
     ticket: int | None = None

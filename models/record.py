@@ -237,9 +237,9 @@ class _Work:
             suppress(self._session, address, reason, self._now, outbox=next(iter(action.outbox), None))
         if told and action.outbox:
             reported = {"last_reply": storable(f"reported {told.action} {status or ''} {told.reason or ''}").strip()}
-            failed = {"status": OutboxStatus.FAILED} if told.action == "failed" and told.permanent else {}
+            status_now = sa.case((OUTBOX.c.id.in_(action.failed), OutboxStatus.FAILED), else_=OutboxStatus.SENT)
             ours = sa.update(OUTBOX).where(OUTBOX.c.id.in_(action.outbox), OUTBOX.c.status == OutboxStatus.SENT)
-            self._session.connection().execute(ours.values(**reported, **failed))
+            self._session.connection().execute(ours.values(**reported, status=status_now))
         if action.ticket is not None:
             self._note(action.ticket)
 

@@ -89,13 +89,15 @@ def _complaint(report: DeliveryReport, row: OutboxFact) -> ReportFinding:
 def _bounce(report: DeliveryReport, row: OutboxFact, hard_bounces_to_suppress: int) -> ReportFinding:
     """One mail has one recipient, so the report to its return path is about it, whatever address a forwarder names."""
     entries = _entries(report, row.recipient) or report.recipients
-    hard = bool(entries) and all(_is_dead(entry) for entry in entries)
+    final = bool(entries) and all(entry.action == "failed" and entry.permanent is True for entry in entries)
+    hard = final and all(_is_dead(entry) for entry in entries)
     enough = hard and row.hard_bounces + 1 >= hard_bounces_to_suppress
     return ReportFinding(
         reason=Reason.DELIVERY_REPORT,
         record=RecordReport(
             outbox=(row.id,),
             report=report,
+            failed=(row.id,) if final else (),
             hard_bounced=(row.recipient,) if hard else (),
             suppress=((row.recipient, SuppressionReason.HARD_BOUNCE),) if enough else (),
             ticket=row.ticket,
@@ -117,7 +119,7 @@ def _entries(report: DeliveryReport, recipient: str) -> tuple[ReportedRecipient,
 
 
 def _is_dead(entry: ReportedRecipient) -> bool:
-    """A final failure that says the address is no good: X.1.z is about addresses (RFC 3463 §3.2)."""
-    if entry.action != "failed" or entry.permanent is not True or entry.status in _SENDER_STATUS:
+    """Of a final failure: does it say that the address is no good? X.1.z is about addresses (RFC 3463 §3.2)."""
+    if entry.status in _SENDER_STATUS:
         return False
     return (entry.status or "").startswith("5.1.") or entry.reason not in NOT_THE_ADDRESS

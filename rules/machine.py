@@ -74,10 +74,8 @@ def _told(case: Case, finding: ReportFinding) -> tuple[Notice, ...]:
 def _returned(case: Case, record: RecordReport) -> tuple[Notice, ...]:
     """An answer that came back for good is told to the agent who wrote it, once, in words of ours and no others."""
     told = next(iter(record.report.recipients), None)
-    if told is None or told.action != "failed" or not told.permanent:
-        return ()
-    reply = " ".join(word for word in (told.action, told.status, told.reason) if word)
-    rows = (row for row in case.facts.outbox if row.id in record.outbox)
+    reply = " ".join(word for word in (told.action, told.status, told.reason) if word) if told else ""
+    rows = (row for row in case.facts.outbox if row.id in record.failed)
     return tuple(
         notice
         for row in rows

@@ -266,10 +266,19 @@ def test_a_report_counts_bounces_suppresses_and_fails_the_row(database: sa.Engin
         (claimed,) = claim_due(session, "w", NOW)
         assert mark_sent(session, claimed, NOW, message_id="1@nordvik.test")
     told = ReportedRecipient(address="su@acme.test", status="5.1.1", permanent=True, reason="userunknown")
+    named = RecordReport(outbox=(row,), report=DeliveryReport(recipients=(told,)))
+    do(
+        database,
+        a_mail("A0", author=None),
+        Decision(state=LedgerState.REPORT_RECORDED, reason=Reason.DELIVERY_REPORT, actions=(named,)),
+    )
+    (sent,) = rows(database, OUTBOX)
+    assert sent["status"] is OutboxStatus.SENT, "a report that proves nothing is noted, and the row stays sent"
     for n, suppress in ((2, ()), (3, (("su@acme.test", SuppressionReason.HARD_BOUNCE),))):
         action = RecordReport(
             outbox=(row,),
             report=DeliveryReport(recipients=(told,)),
+            failed=(row,),
             hard_bounced=("SU@acme.test",),
             suppress=suppress,
             ticket=1001,

@@ -78,6 +78,7 @@ def test_what_counts_as_a_hard_bounce(one: ReportedRecipient, hard: bool) -> Non
 @pytest.mark.parametrize(("before", "suppressed"), [(0, False), (1, True), (5, True)])
 def test_second_hard_bounce_suppresses(before: int, suppressed: bool) -> None:
     finding = judged(entry(), ours=(row(hard_bounces=before),))
+    assert finding.record is not None and finding.record.failed == (7,)
     assert finding.record is not None
     assert finding.record.hard_bounced == (LUCIA,)
     assert finding.record.suppress == (((LUCIA, SuppressionReason.HARD_BOUNCE),) if suppressed else ())
@@ -130,7 +131,7 @@ def test_message_id_alone_records_and_counts_nothing(feedback: str | None, reaso
     assert finding.reason is reason
     assert finding.record is not None
     assert (finding.record.outbox, finding.record.ticket) == ((7,), 1042)
-    assert (finding.record.hard_bounced, finding.record.suppress) == ((), ())
+    assert (finding.record.failed, finding.record.hard_bounced, finding.record.suppress) == ((), (), ())
 
 
 def test_complaint_suppresses_and_asks_people() -> None:
