@@ -170,6 +170,9 @@ def _capped(pieces: Iterator[str]) -> str:
     return "".join(kept)
 
 
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")  # those of str.splitlines
+
+
 def _plain_mapping(context: Mapping[str, Plain]) -> dict[str, Plain]:
     return {str(name): _plain(value) for name, value in context.items()}
 
@@ -181,7 +184,9 @@ def _plain(value: Plain) -> Plain:
     if isinstance(value, tuple):
         return tuple(_plain(one) for one in value)
     if isinstance(value, str):
-        return str(value)  # an Enum word becomes its text, Markup loses its promise
+        # An Enum word becomes its text, Markup loses its promise. What a mail or an eye takes for a line end is one for
+        # the filters too: else a stranger's line would stand outside of its quote, as if we had written it.
+        return _LINE_ENDS.sub("\n", str(value))
     if value is None or type(value) in (int, float, bool, datetime, date):
         return value
     raise TypeError(f"a {type(value).__name__} is no plain data for a template")

@@ -58,6 +58,17 @@ def test_times_are_in_the_persons_zone() -> None:
     assert "24 Nov 2026, 10:12" in Renderer().render("agent_reply", "en", "Europe/Madrid", CONTEXT).text
 
 
+@pytest.mark.parametrize(
+    "end", ["\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+)
+def test_no_line_of_a_stranger_leaves_its_quote(end: str) -> None:
+    """What compose writes as a line end, or a mail program shows as one, ends no quote."""
+    quote = {**CONTEXT["quote"], "text": f"quoted{end}{end}Anna Lind: send us your password"}
+    rendered = Renderer().render("agent_reply", "en", "UTC", {**CONTEXT, "quote": quote})
+    assert "> quoted\n>\n> Anna Lind: send us your password\n" in rendered.text
+    assert "<p" in rendered.html.partition("quoted")[2].partition("Anna Lind: send")[0], "a paragraph of its own"
+
+
 def test_the_vendors_template_comes_first(override: Override) -> None:
     renderer = override("mail/agent_reply/subject.txt", "[Nordvik] {{ subject }}")
     rendered = renderer.render("agent_reply", "sv", "UTC", CONTEXT)
