@@ -3,13 +3,15 @@
 import os
 import random
 import signal
+import socket
+import threading
 from itertools import zip_longest
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.desk import Sink, wait_until
+from tests.desk import Sink, TestDesk, wait_until
 from tests.faults.load import (
     ROLES,
     Arming,
@@ -95,10 +97,10 @@ def _kill_around(tmp_path: Path, rounds: int) -> None:
     assert killed >= 4 * rounds
 
 
-def _all_of(supervisor: int) -> list[psutil.Process]:
+def _all_of(supervisor: int, count: int = 6) -> list[psutil.Process]:
     """All processes of the desk; none while one of them is still to come back."""
     processes = psutil.Process(supervisor).children(recursive=True)
-    return processes if len(processes) == 6 else []
+    return processes if len(processes) == count else []
 
 
 def test_the_supervisor_killed_under_load(tmp_path: Path) -> None:
@@ -120,6 +122,58 @@ def test_the_supervisor_killed_under_load(tmp_path: Path) -> None:
                 wait_sent(desk)
         check_ledger(desk, sent)
         check_outbox(desk, sent, sink, twice=5)
+
+
+@pytest.mark.long
+def test_the_next_run_begins_while_the_killed_ones_roles_still_end(tmp_path: Path) -> None:
+    """As a supervisor above ours would: at once. A client in DATA keeps the old listener, and with it the port."""
+    sent = letters("n", 30)
+    with Sink() as sink:
+        desk = make_desk(tmp_path / "desk", f"sqlite:///{tmp_path / 'desk.db'}", sink)
+        with load(desk) as senders:
+            with pytest.raises(AssertionError), desk.running() as supervisor:
+                roles = wait_until(lambda: _all_of(supervisor.pid, 7), "five roles and two workers")
+                senders.send(sent[:20])
+                wait_until(lambda: any(letter.accepted for letter in sent), "load")
+                client = _in_data(desk.port, slow := Letter(number=0, marker="slow"))
+                sent.append(slow)
+                supervisor.kill()
+                supervisor.wait()
+            rest = threading.Thread(target=_end_data, args=(desk, client, slow))
+            rest.start()
+            with desk.running() as supervisor:  # ends with status 0 although its first listener found the port taken
+                rest.join()
+                assert slow.accepted, "the old listener ends what was within DATA"
+                senders.send(sent[20:30])
+                wait_until(lambda: _all_of(supervisor.pid, 7), "five roles and two workers again")
+                assert not any(_is_alive(process) for process in roles)
+                wait_decided(desk, sent)
+                desk.run("tick", "3m")
+                wait_sent(desk)
+        check_ledger(desk, sent)
+        check_outbox(desk, sent, sink, twice=5)
+        assert not desk.json("shunt", "list")
+
+
+def _in_data(port: int, letter: Letter) -> socket.socket:
+    """A client that has said all but the last octets of its mail."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=60)
+    said = f"MAIL FROM:<{letter.author}>\r\n", "RCPT TO:<support@nordvik.test>\r\n", "DATA\r\n"
+    for line in ("EHLO mail.ibarra.example\r\n", *said):
+        client.recv(999)
+        client.sendall(line.encode())
+    assert client.recv(999).startswith(b"354")
+    letter.tries += 1
+    client.sendall(letter.raw[:-10])
+    return client
+
+
+def _end_data(desk: TestDesk, client: socket.socket, letter: Letter) -> None:
+    """Once the next listener has met the old one."""
+    wait_until(lambda: b'"ended": "listen"' in desk.log(), "a port that is taken")
+    client.sendall(letter.raw[-10:] + b".\r\n")
+    letter.accepted += client.recv(99).startswith(b"250")
+    client.close()
 
 
 def _is_alive(process: psutil.Process) -> bool:
