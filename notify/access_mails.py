@@ -57,7 +57,7 @@ def _link(letterhead: Letterhead, link: LinkView | None, purpose: LinkPurpose) -
 
 
 def masked(context: Mapping[str, Plain]) -> dict[str, Plain]:
-    """The same without link and code, for whoever looks at a mail that is not his own (contract.md)."""
+    """The same without link and code, for whoever looks at a mail that is not his own."""
     if "code" not in context:
         return dict(context)
     return {**context, "url": f"{str(context['url']).rpartition('/')[0]}/{MASK}", "code": MASK}
@@ -186,7 +186,7 @@ def _asked(asked: RequestView) -> dict[str, Plain]:
         "name": unlinked(asked.name),
         "address": asked.address,
         "company": unlinked(asked.company),
-        "phone": asked.phone,
+        "phone": unlinked(asked.phone),
         "replaces": asked.kind is AccessKind.IN_PLACE_OF,
         "regular": unlinked(asked.in_place_of),
         "starts": asked.starts_on,

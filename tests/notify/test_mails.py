@@ -153,6 +153,21 @@ def test_an_order_is_one_press_away(language: str) -> None:
     assert parse_qs(links[0].query)["subject"] == [f"Re: {parsed['Subject']}"]
 
 
+@pytest.mark.parametrize("name", [MailName.ACCESS_DESK_NOTICE, MailName.ACCESS_AGREE, MailName.ACCESS_LATE])
+def test_T52_no_word_of_an_applicant_is_a_link(name: MailName) -> None:
+    """Mail programs make a link of evil.test by themselves; the address, which is proved, stays one."""
+    material = rows.access(name, "en", to="anna@nordvik.test")
+    assert material.access and material.access.request
+    lure: dict[str, Any] = {
+        field: f"see https://evil.test/{field}" for field in ("name", "company", "phone", "in_place_of")
+    }
+    request = replace(material.access.request, **lure)
+    _, _, message = built(replace(material, access=replace(material.access, request=request)))
+    for kind in ("plain", "html"):
+        assert "evil.test" not in message.get_body((kind,)).get_content()
+    assert "evil.test" not in message["Subject"]
+
+
 def test_long_words_are_cut_where_they_are_only_quoted_and_never_where_they_are_the_answer() -> None:
     material = rows.agent_reply()
     assert material.article and material.answered
