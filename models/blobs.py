@@ -8,6 +8,7 @@ Write first, then `sync()`, then commit the row that names the blob: an orphan i
 import errno
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -25,6 +26,8 @@ from models.errors import PostdeskError
 IN_MEMORY = 1 << 20  # octets that are held before a blob of unknown length goes to the store in pieces
 CHUNK = 256 << 10  # octets read at a time
 PIECE = 5 << 20  # octets of one upload in pieces; S3 wants no less
+ASIDE = "aside"  # folder of blobs that nothing names
+UNFINISHED = "tmp"
 
 # The disk is full, failing or read-only, or the folder is not there (not mounted) or not ours.
 _NOT_THE_BLOBS = (
@@ -87,6 +90,8 @@ class Place(Protocol):
     def stream(self, key: str) -> Iterator[bytes]: ...
     def remove(self, key: str) -> None: ...
     def sync(self, keys: Iterable[str]) -> None: ...
+    def names_in(self, folder: str) -> Iterator[tuple[str, datetime]]: ...
+    def move(self, key: str, to: str) -> None: ...
 
 
 class Objects:
@@ -132,6 +137,14 @@ class Objects:
 
     def sync(self, keys: Iterable[str]) -> None:
         pass
+
+    def names_in(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        for chunk in obstore.list(self._store, folder, chunk_size=1000):
+            for found in chunk:
+                yield found["path"].rpartition("/")[2], found["last_modified"]
+
+    def move(self, key: str, to: str) -> None:
+        obstore.rename(self._store, key, to)
 
 
 class BlobStore:
@@ -236,6 +249,39 @@ class BlobStore:
     def _remember(self, key: str) -> None:
         with self._lock:
             self._unsynced.add(key)
+
+    # -- for the sweep (notify/sweep.py)
+
+    def names_in(self, shard: str) -> Iterator[tuple[str, datetime]]:
+        """(SHA-256, when it was last written) of each blob whose SHA-256 begins with these two digits."""
+        return ((shard + name, at) for name, at in self._place.names_in(shard) if len(name) == 62)
+
+    def aside(self) -> Iterator[tuple[str, datetime]]:
+        """(SHA-256, since when) of each blob that was set aside."""
+        return self._place.names_in(ASIDE)
+
+    def set_aside(self, sha256: str) -> None:
+        """The blob is not found any more, but kept. Raises FileNotFoundError where there is none."""
+        self._place.move(_key(sha256), f"{ASIDE}/{sha256}")
+
+    def put_back(self, sha256: str) -> None:
+        """A blob that was set aside is found again; one that was written anew meanwhile stays as it is."""
+        if self.exists(sha256):
+            self.forget(sha256)
+        else:
+            self._place.move(f"{ASIDE}/{sha256}", _key(sha256))
+
+    def forget(self, sha256: str) -> None:
+        """A blob that was set aside is gone for good."""
+        self._place.remove(f"{ASIDE}/{sha256}")
+
+    def unfinished(self) -> Iterator[tuple[str, datetime]]:
+        """(name, when it was last written) of what never became a blob: its writer died."""
+        return self._place.names_in(UNFINISHED)
+
+    def drop_unfinished(self, name: str) -> None:
+        """Remove one of these."""
+        self._place.remove(f"{UNFINISHED}/{name}")
 
 
 def _exactly(read: Callable[[int], bytes], size: int, path: Path) -> Iterator[bytes]:

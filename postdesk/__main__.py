@@ -12,6 +12,7 @@ import typer
 
 from postdesk.commands import (
     access,
+    blobs,
     contracts,
     customers,
     demo,
@@ -58,7 +59,7 @@ def root(
 
 _GROUPS = (
     *(demo, setup, running, customers, domains, contracts, access, tickets, ledger, outbox, suppression),
-    *(held, shunt, explain, doctor, metrics),
+    *(held, shunt, blobs, explain, doctor, metrics),
 )
 for module in _GROUPS:
     module.register(app)

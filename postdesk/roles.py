@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from threading import Event
 from typing import TYPE_CHECKING
@@ -99,11 +100,20 @@ def dispatch(desk: "Desk", stop: Event) -> None:
 
 def schedule(desk: "Desk", stop: Event) -> None:
     """Do the jobs that fall due by the desk's clock, and let held mails through that superusers released."""
-    from notify.access_jobs import run_access
     from notify.scheduler import run
 
     threading.Thread(target=_release_wanted, args=(desk, stop), daemon=True, name="release").start()
-    run(desk.engine, desk.now, stop, also=lambda now: run_access(desk.engine, desk.policy, now))
+    run(desk.engine, desk.now, stop, also=lambda now: _run_due_by_rows(desk, now))
+
+
+def _run_due_by_rows(desk: "Desk", now: datetime) -> dict[str, int]:
+    """Access, and the sweep of the blobs, whose ages the machine's own clock counts."""
+    from notify.access_jobs import run_access
+    from notify.sweep import sweep_daily
+
+    done = run_access(desk.engine, desk.policy, now)
+    sweep_daily(desk.engine, desk.blobs, now, datetime.now(UTC))
+    return done
 
 
 def _release_wanted(desk: "Desk", stop: Event) -> None:
@@ -151,7 +161,6 @@ def work_until_idle(desk: "Desk") -> dict[str, int]:
     from ingest.pipeline import run as deliver
     from ingest.poison import hold_shunted
     from ingest.release import release_wanted
-    from notify.access_jobs import run_access
     from notify.dispatch import run as send
     from notify.jobs import run_due
 
@@ -162,6 +171,6 @@ def work_until_idle(desk: "Desk") -> dict[str, int]:
         deliver(desk.pipeline(), name, never, until_idle=True)
     hold_shunted(desk.spool, desk.engine, desk.now)
     release_wanted(desk.pipeline())
-    jobs = run_due(desk.engine, desk.now()) | run_access(desk.engine, desk.policy, desk.now())
+    jobs = run_due(desk.engine, desk.now()) | _run_due_by_rows(desk, desk.now())
     sent = send(desk.dispatch(), worker_name(), never, until_idle=True)
     return {"delivered": waiting - desk.spool.counts().new, "jobs": len(jobs), "dispatched": sent}

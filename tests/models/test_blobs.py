@@ -4,6 +4,7 @@ import os
 import resource
 import tracemalloc
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,28 @@ def test_a_full_disk_is_the_stores_trouble(local: BlobStore) -> None:
     assert is_store_away(full.value)
     assert is_store_away(GenericError("S3 does not answer"))
     assert not is_store_away(ValueError("not a SHA-256"))
+
+
+def test_what_is_set_aside_is_not_found_but_kept(store: BlobStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 counts whole seconds
+    ours, other = (store.put_bytes(octets)[0] for octets in (b"ours", b"other"))
+    store.sync()
+    ((found, written),) = store.names_in(ours[:2])
+    assert found == ours and before <= written <= datetime.now(UTC) + timedelta(seconds=2)
+    store.set_aside(ours)
+    assert not store.exists(ours) and store.exists(other)
+    assert [list(store.names_in(ours[:2])), list(store.unfinished())] == [[], []]
+    ((found, since),) = store.aside()
+    assert found == ours and since >= written
+    store.put_back(ours)
+    assert (store.get(ours), list(store.aside())) == (b"ours", [])
+    store.set_aside(ours)
+    store.put_bytes(b"ours")
+    store.put_back(ours)
+    assert (store.get(ours), list(store.aside())) == (b"ours", []), "the one that was written anew stays"
+    store.set_aside(ours)
+    store.forget(ours)
+    store.forget(ours)
+    assert not store.exists(ours) and list(store.aside()) == []
+    with pytest.raises(FileNotFoundError):
+        store.set_aside(ours)

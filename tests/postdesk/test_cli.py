@@ -1,4 +1,4 @@
-"""What outside programs read: the JSON of every read command as contract.md has it, and the exit statuses."""
+"""What outside programs read: the JSON of every read command and the exit statuses."""
 
 import json
 import os
@@ -105,6 +105,21 @@ def test_metrics(desk: TestDesk) -> None:
     text = desk.run("metrics")
     assert 'postdesk_mails{state="ticket-opened"} 1.0' in text and "postdesk_held 1.0" in text
     assert "postdesk_access_late 0.0" in text
+
+
+def test_blobs_that_no_row_names(desk: TestDesk) -> None:
+    orphan = desk.folder / "blobs" / "ab" / ("c" * 62)
+    orphan.write_bytes(b"left by a crash")
+    os.utime(orphan, times=(1.7e9, 1.7e9))
+    nothing = {"set_aside": 0, "put_back": 0, "deleted": 0, "unfinished": 0}
+    assert desk.json("blobs", "sweep", "--dry-run") == nothing | {"set_aside": 1}
+    assert orphan.exists()
+    assert desk.run("blobs", "sweep") == "1 set aside, 0 put back, 0 deleted, 0 unfinished\n"
+    assert not orphan.exists()
+    assert desk.json("blobs", "sweep") == nothing
+    os.utime(desk.folder / "blobs" / "aside" / f"ab{'c' * 62}", times=(1.7e9, 1.7e9))
+    desk.run("tick", "1d")
+    assert list((desk.folder / "blobs" / "aside").iterdir()) == [], "the scheduler sweeps once a day"
 
 
 def test_outbox(desk: TestDesk) -> None:
