@@ -1,4 +1,5 @@
 # Postdesk. Needs python3 (3.11 or newer) and make; everything else is installed into .venv from hashed lock files.
+PYTHON := python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
@@ -9,7 +10,9 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml
-	@test -x $(PY) || python3 -m venv $(VENV) || sh requirements/debian-venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Postdesk needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || sh requirements/debian-venv $(VENV) $(PYTHON)
 	@echo "installing Postdesk into $(VENV) (hashed lock file, about a minute)"
 	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
