@@ -10,7 +10,7 @@ from models.columns import table_of
 from models.customer import CUSTOMER, Customer
 from models.errors import Refused
 
-STANDARD_SEATS = 2  # domain.md section 1
+STANDARD_SEATS = 2  # domain.md 1
 
 
 class Contract(SQLModel, table=True):

@@ -42,7 +42,7 @@ class Clues:
 
     spool_id: str
     content_key: str
-    author: str | None = None  # address, wholly lower-cased (contract.md)
+    author: str | None = None  # address, wholly lower-cased
     author_domains: tuple[str, ...] = ()  # the author's domain and its parents, longest first, A-labels
     author_skeleton: str | None = None  # confusable skeleton of the author's domain, for look-alikes
     author_skeletons: tuple[str, ...] = ()  # the same and those of its parents: a look-alike may send from a sub-domain
@@ -213,7 +213,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """Ticket fields as the mail states them (domain.md section 3, rule 7); None = not stated."""
+    """Ticket fields as the mail states them (domain.md 3.7); None = not stated."""
 
     product: str | None = None
     erp: str | None = None

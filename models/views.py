@@ -1,4 +1,4 @@
-"""What people and programs look at: lists and records of the desk, each as the mapping of contract.md. SELECTs only.
+"""What people and programs look at: lists and records of the desk, each as --json prints it. SELECTs only.
 
 Takes: a session.  Gives: plain mappings; an unknown value is None, never missing.  Fails: as the database does.
 """

@@ -17,7 +17,7 @@ class Source(StrEnum):
 
 
 class MailboxPurpose(StrEnum):
-    """What a mailbox of the vendor is for (domain.md section 2)."""
+    """What a mailbox of the vendor is for (domain.md 2)."""
 
     SUPPORT = "support"
     ACCESS = "access"
@@ -25,7 +25,7 @@ class MailboxPurpose(StrEnum):
 
 
 class LedgerState(StrEnum):
-    """What became of an accepted mail: exactly one of these (domain.md section 3, rule 1)."""
+    """What became of an accepted mail: exactly one of these (domain.md 3.1)."""
 
     TICKET_OPENED = "ticket-opened"
     ARTICLE_ADDED = "article-added"
@@ -88,7 +88,7 @@ class Reason(StrEnum):
 
 
 class MailKind(StrEnum):
-    """What wrote the mail (contract.md `kind`; RFC 3834 §2, RFC 3464, RFC 5965)."""
+    """What wrote the mail (RFC 3834 §2, RFC 3464, RFC 5965)."""
 
     PERSON = "person"
     AUTO_REPLY = "auto-reply"
@@ -122,7 +122,7 @@ class AuthResult(StrEnum):
 
 
 class Belief(StrEnum):
-    """Do we believe that the author wrote the mail? (domain.md section 3, rule 2)"""
+    """Do we believe that the author wrote the mail? (domain.md 3.2)"""
 
     BELIEVED = "believed"  # DMARC-aligned pass
     UNPROVED = "unproved"  # no published policy, or DNS did not answer, or authentication is off
@@ -204,7 +204,7 @@ class MailName(StrEnum):
 
 
 class MailClass(StrEnum):
-    """The three header sets of outgoing mail (experience.md section 0, decision 1)."""
+    """The three header sets of outgoing mail, see notify/compose.py."""
 
     CONVERSATION = "conversation"
     RECEIPT = "receipt"
@@ -230,7 +230,7 @@ class SeatState(StrEnum):
 
 
 class AccessState(StrEnum):
-    """An access request's way (domain.md section 4)."""
+    """An access request's way (domain.md 4)."""
 
     UNPROVED = "unproved"  # the address is not proved yet
     WAITING = "waiting"  # for an agent's word
@@ -255,7 +255,7 @@ class SeatChange(StrEnum):
 
 
 class AccessKind(StrEnum):
-    """What an applicant asks for (domain.md section 4)."""
+    """What an applicant asks for (domain.md 4)."""
 
     NEW = "new"  # a seat of his own
     IN_PLACE_OF = "in-place-of"  # the seat of a superuser, for a time or for good
@@ -270,7 +270,7 @@ class LinkPurpose(StrEnum):
 
 
 class Command(StrEnum):
-    """What a reply can order in its first line (experience.md section 2)."""
+    """What a reply can order in its first line (rules/commands.py)."""
 
     APPROVE = "approve"
     REFUSE = "refuse"
@@ -324,7 +324,7 @@ class Undelivered(StrEnum):
 
 
 class DomainConflict(StrEnum):
-    """What is not clear about a domain, for the domain desk (domain.md section 3, rule 3; threats T06 to T08)."""
+    """What is not clear about a domain, for the domain desk (domain.md 3.3; threats T06 to T08)."""
 
     SHARED = "shared"  # registered, and by now known as free mail or a public suffix
     CONFUSABLE = "confusable"  # two customers' domains look alike

@@ -1,6 +1,6 @@
 """What the commands say, and how: tables or JSON on stdout, all else on stderr, exit status 0, 1 or 2.
 
-0 = done, 1 = the answer is "no" or "not found", 2 = the call or the configuration is wrong (contract.md).
+0 = done, 1 = the answer is "no" or "not found", 2 = the call or the configuration is wrong (docs/commands.md).
 """
 
 import json
@@ -43,7 +43,7 @@ def show_json(document: object) -> None:
 
 
 def _plain(value: object) -> object:
-    """Times are RFC 3339 in UTC (contract.md)."""
+    """Times are RFC 3339 in UTC."""
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)
         return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")

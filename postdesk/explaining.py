@@ -1,4 +1,4 @@
-"""What the desk would do with a raw mail, as the JSON object of contract.md, each in a child that a limit may kill.
+"""What the desk would do with a raw mail, as one JSON object, each in a child that a limit may kill.
 
 Takes: paths of raw mails and how to look facts up (not at all, or in a database, read only).
 Gives: one object a mail, in order.  Fails: never because of a mail.
@@ -139,7 +139,7 @@ def _body(mail: ParsedMail) -> dict[str, Any]:
 
 
 def attachment(ref: AttachmentRef) -> dict[str, Any]:
-    """An attachment as contract.md has it."""
+    """An attachment as programs read it."""
     return {
         "name": ref.name,
         "type": ref.type,

@@ -1,7 +1,7 @@
 """The pipeline role: a parent that keeps N disposable workers, each a process with limits of its own.
 
 A worker holds a slot: a file lock that the kernel gives back when the process is gone, however it went. Whoever takes a
-slot first returns to the spool what its dead holder had claimed, with one attempt more (house.md section 3).
+slot first returns to the spool what its dead holder had claimed, with one attempt more.
 """
 
 import fcntl

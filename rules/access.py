@@ -1,4 +1,4 @@
-"""May this person have access, who decides it, and what follows? (domain.md section 4; T28, T31, T33, T52)
+"""May this person have access, who decides it, and what follows? (domain.md 4; T28, T31, T33, T52)
 
 Pure: `AccessFacts` go in, a `Ruling` comes out; mail, pages, commands and jobs ask the same functions and let
 models/access.py perform the answer in the snapshot in which the facts were gathered:
@@ -313,7 +313,7 @@ def is_late(asked: RequestFact, now: datetime) -> bool:
 
 
 def _by_itself(facts: AccessFacts) -> bool:
-    """May the request be approved without an agent? (domain.md section 4, Access)"""
+    """May the request be approved without an agent? (domain.md 4)"""
     asked, customer = facts.request, facts.customer
     if asked is None or customer is None or not customer.automatic:
         return False

@@ -1,4 +1,4 @@
-"""What does a mail about access do: an answer to one of our notices, or a request? (domain.md section 4, T01, T52)
+"""What does a mail about access do: an answer to one of our notices, or a request? (domain.md 4, T01, T52)
 
 An order counts from a believed author who is the very recipient of the notice, to the reply address that was made for
 it. What is no order does nothing: it is held, and answered with what would work.

@@ -20,7 +20,7 @@ def agent_by_mail(case: Case) -> Outcome:
     if obstacle or ticket is None:
         return held(Reason.AGENT_BY_MAIL, obstacle, "open a ticket with it", ticket=ticket.number if ticket else None)
     lines = case.mail.text.strip().splitlines() or [""]
-    if lines[0].startswith("/") or lines[-1].startswith("/"):  # experience.md 0.6: a remark must not reach a customer
+    if lines[0].startswith("/") or lines[-1].startswith("/"):  # a remark must not reach a customer
         why = "The mail begins or ends with a command, and commands by mail are not understood yet."
         return held(Reason.UNKNOWN_COMMAND, why, "open a ticket with it", ticket=ticket.number)
     return _answered(case, agent, ticket)

@@ -1,4 +1,4 @@
-"""A colleague without a seat wrote: who is told that the mail waits, and who may let it through? (domain.md section 4)
+"""A colleague without a seat wrote: who is told that the mail waits, and who may let it through? (domain.md 4)
 
 Pure: facts go in, notices or a `Ruling` come out; mail, pages and jobs ask the same functions.
 """

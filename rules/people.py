@@ -1,4 +1,4 @@
-"""In which language and zone do we write to somebody, and who of To and Cc joins the ticket? (domain.md 3.9, 8)"""
+"""In which language and zone do we write to somebody, and who of To and Cc joins the ticket? (domain.md 3.9, 5)"""
 
 from dataclasses import dataclass
 

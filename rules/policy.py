@@ -1,6 +1,6 @@
 """The frozen numbers and lists that the rules obey. postdesk/wiring.py makes one from the settings.
 
-Each number has its unit and its source: domain.md (D), threats.md (T), RFC.
+Each number has its unit and its source: docs/domain.md (D), docs/threats.md (T), RFC.
 """
 
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ class Policy:
     vendor_name: str = ""
     subject_prefix: str = "PD"  # [PD-1042]
     language: str = "en"  # where nothing else tells
-    languages: tuple[str, ...] = ("en", "es", "sv")  # that we can write (D 8)
+    languages: tuple[str, ...] = ("en", "es", "sv")  # that we can write (D 5)
     zone: str = "UTC"
 
     # whom we believe
-    authentication: bool = True  # False: nobody is believed (contract.md)
+    authentication: bool = True  # False: nobody is believed
     order_age: timedelta = timedelta(days=7)  # T12: an order's Date may be off by so much from when it came
     agent_by_mail: bool = False  # T21: agents answer in the portal unless the vendor wants otherwise
 

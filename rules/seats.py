@@ -1,4 +1,4 @@
-"""Who holds which seat, from when to when, who gets it back, and who is told? (domain.md section 4)
+"""Who holds which seat, from when to when, who gets it back, and who is told? (domain.md 4)
 
 Pure: `AccessFacts` go in, a `Ruling` comes out; mail, pages, commands and jobs ask the same functions.
 """

@@ -272,6 +272,20 @@ def test_what_a_page_points_to_is_there(name: str) -> None:
         assert (ROOT / file).is_file(), file
 
 
+@pytest.mark.parametrize("room", (*ROOMS, "migrations", "bench", "tests"))
+def test_pages_that_the_code_names_are_there(room: str) -> None:
+    """A docstring that says `domain.md 3.6` leads to that paragraph."""
+    pages = {Path(name).name for name in PAGES} | {path.name for path in ROOT.glob("*.md")}
+    rules = {
+        part.partition(".")[0]: set(re.findall(r"(?m)^(\d)\. ", part)) for part in page("domain.md").split("\n## ")
+    }
+    for path in sorted((ROOT / room).rglob("*.py")):
+        text = path.read_text("utf-8")
+        assert set(re.findall(r"[\w-]+\.md\b", text)) <= pages, path
+        for section, rule in re.findall(r"domain\.md (\d)(?:\.(\d))?", text):
+            assert section in rules and (not rule or rule in rules[section]), f"{path}: domain.md {section}.{rule}"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_what_a_page_tells_to_type_exists(name: str) -> None:
     """`ticket reply 1042 --as …` in backquotes: the command and its options are there."""

@@ -70,7 +70,7 @@ def sign_as_list(raw: bytes) -> bytes:
     return sign(raw, "list.test", "l", rsa_key(number=1))
 
 
-# --- the five cases of libraries.md Q7
+# --- the five cases that libraries get wrong
 
 
 def test_signature_of_the_author_only() -> None:

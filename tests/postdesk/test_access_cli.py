@@ -69,7 +69,7 @@ def test_a_seat_is_lent_and_returns_by_the_clock(desk: TestDesk) -> None:
 
 
 def test_what_is_shown_raw_redeems_nothing(desk: TestDesk) -> None:
-    """contract.md: links and codes of mails that are not one's own stand in no command."""
+    """Links and codes of mails that are not one's own stand in no command."""
     desk.run("seat", "lend", "1", "--to", "maria@harbour.example", "--until", "2999-01-01")
     desk.run("work", "--until-idle")
     (file,) = (desk.folder / "out" / "new").iterdir()
