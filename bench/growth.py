@@ -26,11 +26,12 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from models.customer import add_contact, add_customer, add_domain, give_seat
-from models.db import make_engine, migrate, transaction
+from models.db import make_engine, transaction
 from models.facts import gather
 from models.inbound import LEDGER
 from models.outbox import OUTBOX
 from models.record import record
+from models.schema import migrate
 from models.staff import add_agent
 from models.ticket import ARTICLE, PARTICIPANT, THREAD_ANCHOR, TICKET
 from models.vocabulary import ArticleKind, LedgerState, MailName, OutboxStatus, ParticipantRole, Reason, Source

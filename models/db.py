@@ -1,4 +1,4 @@
-"""The database: engine, transactions, running lost races again, migrations. Knows no word of the domain.
+"""The database: engine, transactions, running lost races again. Knows no word of the domain.
 
 Takes: a URL, `sqlite:///path` or `postgresql://…`.  Gives: an engine and sessions.  Fails: what SQLAlchemy raises;
 `is_lost_race` and `is_outage` tell which of that is worth another try.
@@ -9,15 +9,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.resources import as_file, files
 from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlmodel import Session
 
@@ -26,7 +21,6 @@ from models.standby import outlast_standby
 
 BUSY_TIMEOUT = 10.0  # seconds that SQLite waits for another writer before it gives up
 POOL_SIZE = 5  # connections a process keeps; each role works on one or two
-_MIGRATION_LOCK = 0x506F7374  # key of the advisory lock that lets one process migrate ("Post")
 
 # A SQLite file that cannot be written or read: the disk is full, gone, read-only or broken. No mail is to blame.
 _SQLITE_AWAY = (
@@ -171,30 +165,3 @@ def retrying(
                 raise
         sleep(wait * random.uniform(0.5, 1.0))
         wait = min(wait * 2, 2.0)
-
-
-@contextmanager
-def _configured() -> Iterator[Config]:
-    with as_file(files("migrations")) as folder:
-        config = Config()
-        config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        yield config
-
-
-def migrate(engine: sa.Engine) -> None:
-    """Bring the schema to the newest migration: all of it in one transaction, so it is the old one or the new one.
-
-    Processes that migrate at the same time wait for each other.
-    """
-    with _configured() as config, engine.connect() as connection, connection.begin():
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def is_current(engine: sa.Engine) -> bool:
-    """Is the schema at the newest migration that this program knows?"""
-    with _configured() as config, engine.execution_options(reading=True).connect() as connection:
-        newest = ScriptDirectory.from_config(config).get_current_head()
-        return MigrationContext.configure(connection).get_current_revision() == newest

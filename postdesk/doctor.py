@@ -59,7 +59,7 @@ def _privacy(desk: "Desk") -> Finding:
 
 
 def _database(desk: "Desk") -> Finding:
-    from models.db import is_current
+    from models.schema import is_current
 
     if not is_current(desk.engine):
         return Finding(

@@ -92,7 +92,7 @@ class Desk:
 
     def migrate(self) -> bool:
         """Bring the schema to that of this version; False where it was that already."""
-        from models.db import is_current, migrate
+        from models.schema import is_current, migrate
 
         if self.settings.database.startswith("sqlite:///"):
             Path(self.settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ class Desk:
 
     def require_ready(self) -> None:
         """Raises SettingsError where the desk can't work: an old schema, missing keys."""
-        from models.db import is_current
+        from models.schema import is_current
 
         if not is_current(self.engine):
             raise SettingsError("the database has not the schema of this version; run `postdesk migrate` first")

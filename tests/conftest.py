@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from models.db import make_engine, migrate
+from models.db import make_engine
+from models.schema import migrate
 from tests.postgres import PostgresServer
 
 

@@ -14,9 +14,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from models.customer import CUSTOMER
-from models.db import is_current, is_lost_race, is_outage, make_engine, migrate, reading, retrying, transaction
+from models.db import is_lost_race, is_outage, make_engine, reading, retrying, transaction
 from models.desk import DESK_VALUE, find_value, set_value
 from models.errors import PostdeskError
+from models.schema import is_current, migrate
 from models.tables import metadata
 from tests.postgres import PostgresServer
 

@@ -2,8 +2,10 @@
 
 import sqlalchemy as sa
 from alembic import command
+from alembic.script import ScriptDirectory
 
-from models.db import _configured, is_current, make_engine, migrate
+from models.db import make_engine
+from models.schema import configured, is_current, migrate, newest
 
 ROWS = """
 INSERT INTO customer (id, name, language, zone, colleagues, needs_belief, seats, created)
@@ -17,9 +19,14 @@ INSERT INTO seat (id, customer, contact, state, starts) VALUES
 """
 
 
+def test_the_newest_file_is_the_head() -> None:
+    with configured() as config:
+        assert ScriptDirectory.from_config(config).get_heads() == [newest()]
+
+
 def test_a_desk_with_seats_gets_slots(empty_database_url: str) -> None:
     engine = make_engine(empty_database_url)
-    with _configured() as config, engine.connect() as connection, connection.begin():
+    with configured() as config, engine.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
     with engine.begin() as connection:
