@@ -39,7 +39,9 @@ def open_desk(ctx: typer.Context) -> "Desk":
 
 
 def show_json(document: object) -> None:
-    print(json.dumps(document, ensure_ascii=False, default=_plain))
+    """What is no letter is escaped: JSON lets U+009B stand, which begins an order to a terminal as ESC [ does (T57)."""
+    text = json.dumps(document, ensure_ascii=False, default=_plain)
+    print(text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
 
 
 def _plain(value: object) -> object:
