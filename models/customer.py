@@ -1,19 +1,16 @@
 """Customers, their domains, contacts, seats, and the partners who serve them."""
 
 from datetime import date, datetime
-from functools import cache
-from importlib.resources import files
-from zoneinfo import available_timezones
 
 import sqlalchemy as sa
-from publicsuffixlist import PublicSuffixList
 from sqlmodel import Field, Session, SQLModel, select
 
 from models.access_values import free_slots
+from models.checked import check_address, check_domain, check_zone
 from models.columns import insert_new, storable, table_of, words
 from models.errors import Refused
 from models.mail import Mailbox
-from models.names import canonical_address, canonical_domain, skeleton
+from models.names import skeleton
 from models.vocabulary import ColleaguePolicy, SeatState
 
 
@@ -159,7 +156,7 @@ def add_customer(
     made = Customer(
         name=name,
         language=language,
-        zone=known_zone(zone),
+        zone=check_zone(zone),
         colleagues=colleagues,
         first_line_partner=first_line_partner,
         seats=seats,
@@ -189,7 +186,7 @@ def change_customer(
         "account_manager": manager,
         "approves_access": approves_access,
         "colleagues": ColleaguePolicy(colleagues) if colleagues else None,
-        "zone": known_zone(zone) if zone else None,
+        "zone": check_zone(zone) if zone else None,
         "language": language,
     }
     changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(row, key)}
@@ -202,7 +199,7 @@ def change_customer(
 
 def add_partner(session: Session, name: str, now: datetime, *, language: str = "en", zone: str = "UTC") -> Partner:
     """A new partner. Raises Refused as `add_customer`."""
-    made = Partner(name=_free_name(session, Partner, name), language=language, zone=known_zone(zone), created=now)
+    made = Partner(name=_free_name(session, Partner, name), language=language, zone=check_zone(zone), created=now)
     session.add(made)
     session.flush()
     return made
@@ -233,27 +230,6 @@ def add_domain(session: Session, customer: int, domain: str, *, subdomains: bool
     return made
 
 
-def check_domain(domain: str) -> str:
-    """The domain as A-labels. Raises Refused where it can't say which company a person works for."""
-    name = canonical_domain(domain.strip().rstrip("."))
-    suffixes, free = _shared_domains()
-    if name is None:
-        bare = domain.strip().rpartition("@")[2]
-        if bare and suffixes.is_public(bare.lower()):
-            raise Refused(f"{bare} is a public suffix. Write the company's own domain, such as acme.{bare}.")
-        raise Refused(f"{domain!r} is no mail domain. Write it as it stands behind the @, such as acme.com.")
-    if name in free:
-        raise Refused(
-            f"{name}: anybody can have an address there. Leave the domain out and add the people one by one: "
-            f"postdesk contact add ADDRESS --customer NAME"
-        )
-    if suffixes.is_public(name):
-        raise Refused(
-            f"{name} is a public suffix: many companies share it. Write the company's own domain, such as acme.{name}."
-        )
-    return name
-
-
 def add_contact(
     session: Session,
     address: str,
@@ -274,7 +250,7 @@ def add_contact(
     person = found or Contact(created=now)
     person.name = name or person.name
     person.language = language or person.language
-    person.zone = known_zone(zone) if zone else person.zone
+    person.zone = check_zone(zone) if zone else person.zone
     person.partner = partner or person.partner
     session.add(person)
     session.flush()
@@ -295,14 +271,6 @@ def add_address(session: Session, contact: int, address: str) -> None:
     if not owner:
         session.add(ContactAddress(contact=contact, address=key, main=False))
         session.flush()
-
-
-def check_address(address: str) -> str:
-    """The address as it is compared. Raises Refused where it is none."""
-    key = canonical_address(address)
-    if key is None:
-        raise Refused(f"{address!r} is no mail address. Write one, such as lucia@acme.com.")
-    return key
 
 
 def give_seat(session: Session, contact: int, customer: int, now: datetime) -> Seat:
@@ -386,13 +354,6 @@ def main_address(session: Session, contact: int) -> str:
     return session.exec(of).first() or ""
 
 
-def known_zone(zone: str) -> str:
-    """The time zone. Raises Refused where there is none of this name."""
-    if zone not in _zones():
-        raise Refused(f"{zone!r} is no time zone. Write one such as Europe/Madrid.")
-    return zone
-
-
 def _free_name(session: Session, model: type[Customer] | type[Partner], name: str) -> str:
     name = name.strip()
     if not name:
@@ -412,16 +373,3 @@ def _join_customer(session: Session, contact: int, customer: int) -> None:
 def _id(id: int | None) -> int:
     assert id is not None  # flushed
     return id
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())  # looks at each file of the tz database: 10 ms
-
-
-@cache
-def _shared_domains() -> tuple[PublicSuffixList, frozenset[str]]:
-    lines = files("models").joinpath("free_mail.txt").read_text("utf-8").splitlines()
-    return PublicSuffixList(accept_unknown=False), frozenset(
-        line for line in lines if line and not line.startswith("#")
-    )

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from models.checked import check_domain
 from models.customer import (
     CONTACT,
     CONTACT_ADDRESS,
@@ -18,7 +19,6 @@ from models.customer import (
     CUSTOMER,
     CUSTOMER_DOMAIN,
     PARTNER,
-    check_domain,
 )
 from models.errors import Refused
 from models.held import HELD

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlmodel import Field, Session, SQLModel, select
 
+from models.checked import check_address, check_zone
 from models.columns import table_of
-from models.customer import check_address, known_zone
 from models.errors import Refused
 
 
@@ -47,7 +47,7 @@ def add_agent(
         admin=admin,
         notify=notify,
         language=language,
-        zone=known_zone(zone),
+        zone=check_zone(zone),
         created=now,
     )
     session.add(made)
