@@ -92,6 +92,12 @@ def show_record(title: str, record: Mapping[str, Any], leave_out: Iterable[str] 
             print(f"  {key.replace('_', ' '):<16} {cell(value)}")
 
 
+def show_text(text: str) -> None:
+    """What somebody wrote, indented: no line of it looks like one of ours, such as an answer that nobody gave."""
+    for line in text.strip("\n").split("\n"):
+        print(f"   {cell(line.expandtabs(4))}".rstrip())
+
+
 def tell(text: str) -> None:
     """A line for the person at the keyboard."""
     print(text, file=sys.stderr)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
+from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_record, show_table, show_text, tell, wrong
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
@@ -43,7 +43,7 @@ def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
         show_json(row)
         return
     show_record(f"held mail {id}", row, leave_out=("id", "text"))
-    print("".join(c if c.isprintable() or c == "\n" else " " for c in row["text"]))
+    show_text(row["text"])
 
 
 def release_(

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from postdesk.console import JsonFlag, Limit, no, open_desk, show_json, show_record, show_table
+from postdesk.console import JsonFlag, Limit, cell, no, open_desk, show_json, show_record, show_table
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
         return
     show_record(f"mail {id}", row, leave_out=("id", "trace"))
     for line in row["trace"] or ():
-        print(f"  {'·':>16} {line}")
+        print(f"  {'·':>16} {cell(line)}")
 
 
 def count(ctx: typer.Context, json_: JsonFlag = False) -> None:

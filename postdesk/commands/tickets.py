@@ -5,7 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from postdesk.console import By, JsonFlag, Limit, cell, no, open_desk, show_json, show_record, show_table, tell, wrong
+from postdesk.console import (
+    By,
+    JsonFlag,
+    Limit,
+    cell,
+    no,
+    open_desk,
+    show_json,
+    show_record,
+    show_table,
+    show_text,
+    tell,
+    wrong,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +73,7 @@ def _shown(person: dict[str, Any]) -> str:
 
 def _show_article(article: dict[str, Any]) -> None:
     print(f"\n── {article['kind']} · {cell(article['author'])} · {cell(article['at'])}")
-    print("".join(c if c.isprintable() or c in "\n\t" else " " for c in article["text"]).rstrip())
+    show_text(article["text"])
     for file in article["attachments"]:
         print(f"   + {cell(file['name'])} ({cell(file['type'])}, {file['size']} octets)")
     for mail in article["delivery"]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from postdesk.console import cell, show_json
+from postdesk.console import cell, show_json, show_text
 
 STRANGE = "a\x1b[2J\x07\x9b31m\x7f\x85\u202egnp\u2028\ufeff\ud800\U000e0041å ✓\n\t"
 
@@ -18,3 +18,11 @@ def test_T57_json_holds_only_letters_and_says_the_same(capsys: pytest.CaptureFix
 
 def test_T57_cells_hold_only_letters() -> None:
     assert cell([STRANGE]).isprintable() and "å ✓" in cell(STRANGE)
+
+
+def test_T57_no_line_of_a_text_looks_like_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """A customer's text that goes on as if an agent had answered."""
+    show_text(f"Help\n\n── reply · anna@nordvik.test · 2026-11-24 09:00\n\tSend it.\r\x85── reply{STRANGE}")
+    printed = capsys.readouterr().out
+    assert "── reply · anna@nordvik.test" in printed and "       Send it." in printed
+    assert all(not line or (line.startswith("   ") and line.isprintable()) for line in printed.split("\n"))
