@@ -31,7 +31,7 @@ MARIA = "maria@acme.test"
 WORDS = {
     "en": ("Send the request", "Yes, this is my request", "Approve", "Accept the invitation", "Lend my seat"),
     "es": ("Enviar la solicitud", "Sí, es mi solicitud", "Aprobar", "Aceptar la invitación", "Prestar mi plaza"),
-    "sv": ("Skicka förfrågan", "Ja, det är min förfrågan", "Godkänn", "Acceptera inbjudan", "Låna ut min plats"),
+    "sv": ("Skicka ansökan", "Ja, det är min ansökan", "Godkänn", "Acceptera inbjudan", "Låna ut min plats"),
 }
 
 
