@@ -17,7 +17,7 @@ def doctor(
     only: Annotated[str, typer.Option(help="Only these checks: database,spool,…")] = "",
     json_: JsonFlag = False,
 ) -> None:
-    """Check what the desk stands on, from its files to the DNS, and say what mends it; exit status 1 where a check fails.
+    """Check what the desk stands on, from its files to the DNS, and say what mends it; status 1 where a check fails.
 
     Example: postdesk doctor --only database,smarthost
     """
