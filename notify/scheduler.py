@@ -1,20 +1,24 @@
-"""APScheduler as a ticker: at each tick the due jobs are tried; the rows say who does them.
+"""The ticker: at each tick the due jobs are tried; the rows say who does them.
 
-Takes: the database, the desk's clock, an event that ends it.  Gives: nothing.  Fails: a failing job is logged.
-APScheduler has no lock of its own, so it keeps no state here: a second scheduler anywhere is harmless.
+Takes: the database, the desk's clock, an event that ends it.  Gives: nothing.  Fails: a failing tick is logged; the
+next one comes. It keeps no state, so a second scheduler anywhere is harmless.
+
+The pause between two ticks is counted by the kernel's monotonic clock. A scheduler that counts by the time of day
+(APScheduler 3 does) stands still for as long as that clock was put back.
 """
 
 from collections.abc import Callable
 from datetime import datetime
 from threading import Event
-from typing import Any
 
 import sqlalchemy as sa
-from apscheduler.schedulers.background import BackgroundScheduler
+import structlog
 
 from notify.jobs import JOBS, Job, run_due
 
 TICK = 10.0  # seconds
+
+log = structlog.get_logger()
 
 
 def run(
@@ -27,25 +31,11 @@ def run(
     tick: float = TICK,
 ) -> None:
     """Tick until `stop` is set; a tick that has begun is waited for. `also`: what falls due by rows, not by periods."""
-
-    def do() -> None:
-        at = now()
-        run_due(engine, at, jobs)
-        also(at)
-
-    make: Any = BackgroundScheduler  # APScheduler 3 has no types
-    scheduler = make(timezone="UTC")
-    scheduler.add_job(
-        do,
-        "interval",
-        seconds=tick,
-        next_run_time=datetime.now(scheduler.timezone),
-        coalesce=True,  # ticks that were missed are one
-        max_instances=1,
-        misfire_grace_time=None,
-    )
-    scheduler.start()
-    try:
-        stop.wait()
-    finally:
-        scheduler.shutdown(wait=True)
+    while not stop.is_set():
+        try:
+            at = now()
+            run_due(engine, at, jobs)
+            also(at)
+        except Exception:  # such as a database that is away
+            log.exception("tick failed")
+        stop.wait(tick)

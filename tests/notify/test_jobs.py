@@ -122,3 +122,17 @@ def test_the_scheduler_ticks_until_it_is_stopped(database: sa.Engine) -> None:
     stop.set()
     scheduler.join(20)
     assert not scheduler.is_alive()
+
+
+def test_a_tick_that_fails_is_not_the_last(database: sa.Engine) -> None:
+    """The database away, say: `also` or the clock raises, and the next tick comes."""
+    stop, tried = Event(), []
+
+    def also(now: datetime) -> None:
+        tried.append(now)
+        if len(tried) == 3:
+            stop.set()
+        raise ConnectionError("away")
+
+    run(database, lambda: NOW, stop, jobs=(), also=also, tick=0.01)
+    assert len(tried) == 3
