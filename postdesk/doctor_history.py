@@ -3,6 +3,7 @@
 Takes: a `Desk`.  Gives: a finding.  Fails: as what it looks at; the doctor tells that.
 """
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from postdesk.wiring import Desk
 
 NEWEST = 100  # mails whose blobs are looked for
+LOOKED_INTO = 16  # shards, of 256, that changed last
 SLACK = timedelta(minutes=10)  # between a mail's blob and its row, or between two clocks
 PROBE = "43"  # the shard that the doctor's own blob lies in (doctor.py): it may be newer than any mail
 
@@ -51,9 +53,11 @@ def _blobs_ahead(desk: "Desk", newest: "Newest") -> timedelta:
     parts = urlsplit(desk.settings.blobs)
     if parts.scheme not in ("", "file") or newest.recorded is None:
         return timedelta()
-    shards = (shard for shard in Path(unquote(parts.path)).iterdir() if len(shard.name) == 2 and shard.name != PROBE)
-    changed = max((shard.stat().st_mtime for shard in shards), default=0.0)
-    return datetime.fromtimestamp(changed, UTC) - newest.recorded
+    shards = [shard for shard in Path(unquote(parts.path)).iterdir() if len(shard.name) == 2 and shard.name != PROBE]
+    # A folder changes, too, when the sweep takes something out: what counts is the age of what is in it.
+    changed = sorted(shards, key=lambda shard: -shard.stat().st_mtime)[:LOOKED_INTO]
+    late = max((entry.stat().st_mtime for shard in changed for entry in os.scandir(shard)), default=0.0)
+    return datetime.fromtimestamp(late, UTC) - newest.recorded
 
 
 def _told(length: timedelta) -> str:
