@@ -35,7 +35,7 @@ class ShuntWatch:
         """Hold what came since the last look. Cheap: called before every claim."""
         mtime = self._spool.shunt_folder.stat().st_mtime_ns
         # Another change in the tick of this look would not move the mtime again: wait until the tick is over.
-        if mtime != self._seen and mtime < time.time_ns() - _TICK:
+        if mtime != self._seen and abs(time.time_ns() - mtime) > _TICK:  # in the future: the clock went back since
             hold_shunted(self._spool, self._engine, self._now)
             self._seen = mtime
 

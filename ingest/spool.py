@@ -34,6 +34,7 @@ from ingest.spoolfile import Damage, Reading, read_file
 from models.mail import SpooledMail
 
 MAX_ATTEMPTS = 3  # a mail that failed so often is shunted
+LONGEST_WAIT = 60_000  # ms that a mail may be put off; what seems to wait longer was so before the clock went back
 _WORKER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -213,15 +214,17 @@ class Spool(SpoolIn):
         mtime = self.new.stat().st_mtime_ns
         now = time.time_ns()
         names = sorted((name for _, name in named(self.new)), key=lambda name: name.id)
-        self._candidates = deque(name for name in names if name.after <= now // 1_000_000)
-        self._next_due = min((name.after for name in names if name.after > now // 1_000_000), default=0)
+        later = {name.after for name in names if 0 < name.after - now // 1_000_000 <= LONGEST_WAIT}
+        self._candidates = deque(name for name in names if name.after not in later)
+        self._next_due = min(later, default=0)
         # A file system's clock has ticks: a change in the tick of this listing would not move the mtime again.
-        self._listed = mtime if mtime < now - 100_000_000 else None
+        self._listed = mtime if abs(now - mtime) > 100_000_000 else None
 
     def _has_due(self) -> bool:
         if self._candidates:
             return True
-        deferred_is_due = bool(self._next_due) and self._next_due <= time.time_ns() // 1_000_000
+        waits = 0 < self._next_due - time.time_ns() // 1_000_000 <= LONGEST_WAIT
+        deferred_is_due = bool(self._next_due) and not waits
         if deferred_is_due or self._listed is None or self.new.stat().st_mtime_ns != self._listed:
             self._list_new()
         return bool(self._candidates)
