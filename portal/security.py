@@ -12,7 +12,7 @@ from asgi_cross_origin_protection import CrossOriginProtection
 from fastapi import Depends
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portal.parts import Parts
@@ -77,10 +77,13 @@ def same_origin_only(app: ASGIApp, parts: Parts, deny: ASGIApp) -> ASGIApp:
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a posted form, as they were typed; the last value of a name. Other kinds of body are empty."""
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > FORM_LIMIT:
-            raise HTTPException(413)
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > FORM_LIMIT:
+                raise HTTPException(413)
+    except ClientDisconnect:  # nobody reads the answer; else each such client would write two errors into our log
+        raise HTTPException(400) from None
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         return {}
     try:

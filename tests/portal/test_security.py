@@ -1,11 +1,13 @@
 """Cross-origin requests, headers, Host, redirects, what people typed shown on pages (threats T34, T39, T50)."""
 
 import re
+import socket
 from dataclasses import replace
 from html import escape
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from models.access import ACCESS_REQUEST
 from models.customer import CONTACT, CUSTOMER
@@ -47,6 +49,20 @@ def test_what_another_site_posts_reaches_no_page(site: Site, headers: dict[str, 
             assert (answer.status, answer.cookies) == (403, []), path
             assert "only from our own pages" in answer.body and answer.headers["content-security-policy"] == CSP
     assert site.snapshot() == before
+
+
+def test_T57_who_hangs_up_within_a_form_writes_no_error_into_the_log(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, _, port = site.url.removeprefix("http://").partition(":")
+    with capture_logs() as told, socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nOrigin: {site.url}\r\nContent-Length: 100\r\n\r\naddress="
+        connection.sendall(head.encode())
+        assert site.browser().get("/").status == 200  # by now the form is being read
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(4096) == b"", "closed without a word"
+        assert site.browser().get("/").status == 200  # by now its end is dealt with
+    assert not told and not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_an_old_browser_is_known_by_its_origin(site: Site) -> None:
