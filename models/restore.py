@@ -63,3 +63,12 @@ def find_newest(session: Session, limit: int) -> Newest:
         sha256=tuple(dict.fromkeys(row.sha256 for row in rows)),
         recorded=max((time for time in times if time is not None), default=None) if rows else None,
     )
+
+
+def clock_of(session: Session) -> datetime | None:
+    """What time it is by the clock of PostgreSQL's machine; SQLite has none of its own."""
+    connection = session.connection()
+    if connection.dialect.name != "postgresql":
+        return None
+    told: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return told

@@ -16,10 +16,14 @@ from sqlmodel import Session
 from models.db import retrying, transaction
 from models.held import expire_due
 from models.job_run import begin_once, forget_before
+from models.outbox_clock import recall_ahead
 from models.spent import forget_spent
+from notify.backoff import JITTER, STEPS
 
 KEEP_RUNS = timedelta(days=400)  # longer than any job's period: a yearly one is still done once
 KEEP_SPENT = timedelta(days=30)  # of orders by mail; one with a Date that is off by more than 7 days is refused
+LONGEST_WAIT = STEPS[-1] * (1 + JITTER)  # no deferral of an outgoing mail is longer
+LONGEST_LEASE = timedelta(minutes=15)  # nor any lease
 _AT_ONCE = 100
 
 log = structlog.get_logger()
@@ -65,6 +69,7 @@ def run_due(engine: sa.Engine, now: datetime, jobs: tuple[Job, ...] = JOBS) -> d
 
     A job that fails is logged and tried at the next tick; it keeps no other from its work.
     """
+    _recall(engine, now)
     done = {}
     for job in jobs:
         try:
@@ -76,6 +81,17 @@ def run_due(engine: sa.Engine, now: datetime, jobs: tuple[Job, ...] = JOBS) -> d
             done[job.name] = amount
             log.info("job done", job=job.name, period=job.period(now), amount=amount)
     return done
+
+
+def _recall(engine: sa.Engine, now: datetime) -> None:
+    """At each tick, whatever the period: after the clock went back, the periods before it are done already (F30)."""
+    try:
+        recalled = retrying(lambda: recall_ahead(engine, now, lease=LONGEST_LEASE, wait=LONGEST_WAIT))
+    except Exception:
+        log.exception("job failed", job="recall")
+        return
+    if recalled:
+        log.warning("the clock went back: mails that waited for it are due", mails=recalled)
 
 
 def _run(engine: sa.Engine, job: Job, now: datetime) -> int | None:

@@ -17,17 +17,23 @@ if TYPE_CHECKING:
 NEWEST = 100  # mails whose blobs are looked for
 LOOKED_INTO = 16  # shards, of 256, that changed last
 SLACK = timedelta(minutes=10)  # between a mail's blob and its row, or between two clocks
+APART = timedelta(seconds=20)  # two machines' clocks; a dispatcher's lease is two minutes
+CLOCK = "mend the machine's clock (chrony, timesyncd)"
 PROBE = "43"  # the shard that the doctor's own blob lies in (doctor.py): it may be newer than any mail
 
 
 def history(desk: "Desk") -> "Finding":
     """A database that is newer than the blobs fails; one that is older, or a clock that went back, is told."""
     from models.db import reading
-    from models.restore import find_newest
+    from models.restore import clock_of, find_newest
     from postdesk.doctor import FAIL, OK, WARN, Finding
 
     with reading(desk.engine) as session:
         newest = find_newest(session, NEWEST)
+        theirs = clock_of(session)
+    if theirs is not None and abs(off := datetime.now(UTC) - theirs) > APART:
+        seen = f"this machine's clock and the database's are {abs(off).total_seconds():.0f} s apart"
+        return Finding(check="history", verdict=FAIL, seen=seen, repair=CLOCK)
     missing = [sha256 for sha256 in newest.sha256 if not desk.blobs.exists(sha256)]
     if missing:
         seen = f"{len(missing)} of the {len(newest.sha256)} newest mails are not in the blob store ({missing[0][:16]}…)"
@@ -38,7 +44,7 @@ def history(desk: "Desk") -> "Finding":
     ahead = newest.recorded - desk.now()
     if ahead > SLACK:
         seen = f"the newest mail was recorded {_told(ahead)} in the future: the clock went back"
-        return Finding(check="history", verdict=WARN, seen=seen, repair="mend the machine's clock (chrony, timesyncd)")
+        return Finding(check="history", verdict=WARN, seen=seen, repair=CLOCK)
     behind = _blobs_ahead(desk, newest)
     if behind > SLACK and not desk.spool.counts().new:
         seen = f"the blobs are {_told(behind)} newer than the newest row: is the database a backup?"

@@ -3,11 +3,14 @@
 import json
 import shutil
 import sqlite3
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 
+from postdesk import doctor_history
 from tests.desk import TestDesk, mail, wait_until
+from tests.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -61,3 +64,21 @@ def test_f30_a_clock_that_went_back_is_told(desk: TestDesk) -> None:
         database.execute("DELETE FROM desk_value WHERE key = 'clock'")
     verdict, seen, repair = _history(desk)
     assert verdict == "warn" and "47 h in the future: the clock went back" in seen and "clock" in repair
+
+
+@pytest.mark.postgres
+def test_f30_two_machines_whose_clocks_are_apart(
+    tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres.sql("CREATE DATABASE clocks")
+    desk = TestDesk(tmp_path / "desk", postgres.url("clocks"), "maildir:out")
+    assert _history(desk)[0] == "ok"
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Ahead":
+            return super().now(tz) + timedelta(seconds=90)
+
+    monkeypatch.setattr(doctor_history, "datetime", Ahead)
+    verdict, seen, _ = _history(desk)
+    assert verdict == "fail" and seen.endswith("are 90 s apart")
