@@ -51,7 +51,7 @@ def configure(role: str, *, level: int = logging.INFO, stream: TextIO | None = N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("mail", "asyncio", "alembic"):
+    for noisy in ("mail", "asyncio", "alembic", "apscheduler"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(role=role)
 

@@ -1,11 +1,15 @@
 """notify/jobs.py and scheduler.py on both databases: each period once, whoever ticks."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from threading import Event, Thread
 
+import apscheduler.schedulers.base
+import apscheduler.triggers.interval
+import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
+import notify.scheduler
 from models.db import make_engine, transaction
 from models.held import HELD
 from models.inbound import LEDGER
@@ -136,3 +140,34 @@ def test_a_tick_that_fails_is_not_the_last(database: sa.Engine) -> None:
 
     run(database, lambda: NOW, stop, jobs=(), also=also, tick=0.01)
     assert len(tried) == 3
+
+
+def test_a_clock_that_was_put_back_stops_no_tick(database: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault F30: APScheduler counts by the time of day."""
+    back = timedelta(0)
+
+    class TimeOfDay(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - back
+
+    for module in (apscheduler.schedulers.base, apscheduler.triggers.interval, notify.scheduler):
+        monkeypatch.setattr(module, "datetime", TimeOfDay)
+    stop, again = Event(), Event()
+    ticks = 0
+
+    def also(now: datetime) -> None:
+        nonlocal ticks, back
+        ticks += 1
+        if ticks == 3:
+            back = timedelta(hours=1)
+        if ticks == 6:
+            again.set()
+
+    words = (database, lambda: NOW, stop)
+    scheduler = Thread(target=run, args=words, kwargs={"jobs": (), "also": also, "tick": 0.05})
+    scheduler.start()
+    arrived = again.wait(20)
+    stop.set()
+    scheduler.join(20)
+    assert arrived
