@@ -6,9 +6,10 @@ is waited for. A crash after the smarthost's 250 sends a second copy with the sa
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
@@ -44,6 +45,7 @@ from rules.reply import undelivered
 # Few at once, so that a slow smarthost holds up an acknowledgement by a handful of digests at most (fault F22).
 MOST_AT_ONCE = 5
 LEASE = timedelta(minutes=2)  # after a crash the rows are due again this soon
+SETTLE_PATIENCE = 3600.0  # seconds without a database: to give up is to send what the smarthost has a second time
 LONGEST_PAUSE = 30.0  # seconds between two looks while the smarthost is unreachable
 
 log = structlog.get_logger()
@@ -109,9 +111,11 @@ def run_once(desk: Dispatch, worker: str) -> Round:
     failpoint("dispatch.after-claim")
     unreachable: Deferred | None = None
     settled = 0
-    with _lease(desk, claims) as lost:
+    with _lease(desk, claims) as held:
         for claimed in claims:
-            if claimed.id in lost:
+            if (
+                claimed.id in held.lost or time.monotonic() > held.until
+            ):  # a database that was away: it may be another's
                 log.warning("lease lost", outbox=claimed.id)
                 continue
             outcome, message_id = (unreachable, None) if unreachable else _send(desk, claimed)
@@ -170,7 +174,7 @@ def _settle(desk: Dispatch, claimed: Claimed, outcome: Outcome | _Suppressed, me
                 enqueue(session, _told(desk, claimed, Undelivered(became), reply), desk.now())
             return kept, became, reply
 
-    kept, became, reply = retrying(settle)
+    kept, became, reply = retrying(settle, patience=SETTLE_PATIENCE)
     tell = log.warning if became in ("failed", "suppressed") else log.info
     tell("dispatched", outbox=claimed.id, mail_name=claimed.mail, became=became, reply=reply, attempts=claimed.attempts)
     if not kept:
@@ -209,26 +213,36 @@ def _mark(
             return mark_failed(session, claimed, message_id=message_id, reply=given_up), "failed", given_up
 
 
+@dataclass(slots=True)
+class _Held:
+    """What is known of the leases of a round."""
+
+    until: float  # monotonic: till then nobody else takes a row
+    lost: set[int] = field(default_factory=set)  # ids of those that another worker took
+
+
 @contextmanager
-def _lease(desk: Dispatch, claims: Sequence[Claimed]) -> Iterator[set[int]]:
-    """Extends the leases of `claims` while the block runs; gives the ids of those that another worker took."""
-    lost: set[int] = set()
+def _lease(desk: Dispatch, claims: Sequence[Claimed]) -> Iterator[_Held]:
+    """Extends the leases of `claims`, which were made this moment, while the block runs."""
+    held = _Held(until=time.monotonic() + LEASE.total_seconds())
     ended = Event()
 
     def extend() -> None:
         while not ended.wait(LEASE.total_seconds() / 3):
+            asked = time.monotonic()
             try:
                 with transaction(desk.engine) as session:
                     kept = {c.id for c in claims if extend_lease(session, c, desk.now(), lease=LEASE)}
             except SQLAlchemyError as error:  # the next turn comes before the lease ends
                 log.warning("lease not extended", error=str(error))
                 continue
-            lost.update(c.id for c in claims if c.id not in kept)
+            held.lost.update(c.id for c in claims if c.id not in kept)
+            held.until = asked + LEASE.total_seconds()
 
     keeper = Thread(target=extend, name="lease", daemon=True)
     keeper.start()
     try:
-        yield lost
+        yield held
     finally:
         ended.set()
         keeper.join()
