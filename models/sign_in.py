@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from models.customer import CONTACT, CONTACT_ADDRESS, SEAT
 from models.decision import Notice
-from models.one_use import add_link
+from models.one_use import ONE_USE_LINK, add_link
 from models.outbox import OUTBOX, enqueue
 from models.staff import AGENT
 from models.ticket import address_key
@@ -50,6 +50,17 @@ def ask_sign_in(
     settled = {"status": OutboxStatus.DUE} if known else {"status": OutboxStatus.SUPPRESSED, "last_reply": _NOBODY}
     connection.execute(sa.update(OUTBOX).where(OUTBOX.c.id == row).values(**settled))
     return link
+
+
+def has_signed_in(session: Session, address: str, nonce_hash: str) -> bool:
+    """Whether somebody signed in to this address with a link that this very browser asked for, while links are kept."""
+    link = (
+        ONE_USE_LINK.c.purpose == LinkPurpose.SIGN_IN,
+        ONE_USE_LINK.c.address == address,
+        ONE_USE_LINK.c.nonce_hash == nonce_hash,
+        ONE_USE_LINK.c.used_at.is_not(None),
+    )
+    return session.connection().execute(sa.select(ONE_USE_LINK.c.id).where(*link).limit(1)).first() is not None
 
 
 _CONTACT = (

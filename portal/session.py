@@ -19,7 +19,7 @@ from portal.parts import Parts, parts_of
 
 SESSION, ASKED, LANGUAGE = "postdesk", "postdesk-asked", "postdesk-language"
 _ASKED = re.compile(r"([0-9]{1,10})\.([A-Za-z0-9_-]{43})", re.ASCII)
-_ASKED_LIFETIME = timedelta(hours=72)  # as long as the longest link
+_ASKED_LIFETIME = timedelta(days=30)  # as long as links are kept: the browser is known again (portal/sign_in.py)
 _LANGUAGE_LIFETIME = timedelta(days=365)
 
 

@@ -11,7 +11,7 @@ from models.audit import append
 from models.names import canonical_address
 from models.one_use import OneUseLink
 from models.rate_limit import take
-from models.sign_in import ask_sign_in
+from models.sign_in import ask_sign_in, has_signed_in
 from models.viewer import Viewer
 from models.vocabulary import LinkPurpose
 from models.web_session import open_session, revoke_session
@@ -52,7 +52,11 @@ def ask(request: Request, form: Form) -> Response:
 
     def once(session: Session) -> int | None:
         from_client = take(session, f"ask:{client}", policy.asks_per_client_per_hour, HOUR, now)
-        for_address = take(session, f"sign-in:{address}", policy.sign_ins_per_address_per_hour, HOUR, now)
+        # A browser that signed in as this person before has a count of its own: else whoever knows an address could
+        # use up its links each hour, and keep its owner out for as long as he likes.
+        known = has_signed_in(session, address, asking.nonce_hash)
+        whose = f"sign-in:{address}" + (f":{asking.nonce_hash}" if known else "")
+        for_address = take(session, whose, policy.sign_ins_per_address_per_hour, HOUR, now)
         if not (from_client and for_address):
             return None
         until = now + policy.sign_in_lifetime

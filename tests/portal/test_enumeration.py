@@ -75,6 +75,28 @@ def test_three_an_hour_for_an_address_and_twenty_for_a_client(database: sa.Engin
         assert site.count(OUTBOX, OUTBOX.c.mail == "sign_in") == 4
 
 
+def test_T28_who_uses_up_an_address_does_not_keep_its_owner_out(database: sa.Engine) -> None:
+    """Three links an hour for whoever asks; the browser that its owner signed in with has its own three."""
+    with running(database, policy=POLICY) as site:
+        settle(site)
+        lucia, stranger = site.sign_in("lucia@acme.test"), site.browser()
+        lucia.post("/sign-out")
+        site.clock.move(days=3)
+        for _ in range(5):
+            stranger.post("/", {"address": "lucia@acme.test"})
+        mails = site.count(OUTBOX, OUTBOX.c.mail == "sign_in")
+        assert mails == 1 + 3
+        site.sign_in("lucia@acme.test", lucia)
+        assert lucia.get("/people").status == 200
+        for _ in range(5):
+            lucia.post("/", {"address": "lucia@acme.test"})
+        assert site.count(OUTBOX, OUTBOX.c.mail == "sign_in") == mails + 3, "its own three, and no more"
+        lucia.post("/", {"address": "ben@acme.test"})
+        for _ in range(5):
+            stranger.post("/", {"address": "ben@acme.test"})
+        assert site.count(OUTBOX, OUTBOX.c.recipient == "ben@acme.test", OUTBOX.c.mail == "sign_in") == 3
+
+
 def test_spam_reaches_no_agent(database: sa.Engine) -> None:
     """Nobody is asked before an address is proved, so what one client floods us with ends in a counter."""
     with running(database, policy=POLICY) as site:
