@@ -6,9 +6,10 @@ Takes: argv.  Gives: exit status 0 done, 1 no or not found, 2 the call or the co
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup, TyperOption
 
 from postdesk.commands import (
     access,
@@ -35,8 +36,30 @@ from postdesk.commands import (
 # the desk gets that by hand; nothing here changes what is there.
 PRIVATE = 0o077
 
+# What people want, in the order in which they want it: the help shows the commands so.
+PANELS = {
+    "Try it": ("demo", "explain"),
+    "Set up": ("init", "migrate", "doctor", "restored", "version"),
+    "Run": ("run", "work", "tick", "metrics"),
+    "Who may write": ("customer", "contact", "agent", "domain", "contract"),
+    "Access and seats": ("access", "seat"),
+    "Tickets": ("ticket",),
+    "What came in and what left": ("ledger", "held", "shunt", "outbox", "suppression", "blobs"),
+}
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
+
+
+class InPanels(TyperGroup):
+    """The commands in the order of `PANELS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        order = list(PANEL_OF)
+        return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
+
+
 app = typer.Typer(
     name="postdesk",
+    cls=InPanels,
     help="The e-mail helpdesk of a software vendor: mail becomes tickets, superusers get answers, nothing is lost.",
     epilog="Try it: postdesk demo · Set up: postdesk init, then postdesk migrate, doctor, run",
     no_args_is_help=True,
@@ -63,6 +86,21 @@ _GROUPS = (
 )
 for module in _GROUPS:
     module.register(app)
+
+for _command in app.registered_commands:
+    _command.rich_help_panel = PANEL_OF.get(str(_command.name or getattr(_command.callback, "__name__", "")))
+for _group in app.registered_groups:
+    _group.rich_help_panel = PANEL_OF.get(str(_group.name))
+
+_type_of = TyperOption.display_type_rich
+
+
+def _type_shown(option: TyperOption, ctx: Any) -> str | None:
+    """A flag takes no value: `--json <bool>` would have people write `--json true`."""
+    return None if option.is_flag else _type_of(option, ctx)
+
+
+TyperOption.display_type_rich = _type_shown  # type: ignore[method-assign,assignment]
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -73,10 +74,25 @@ def show_table(
     Console(width=None if console.is_terminal or os.environ.get("COLUMNS") else piped_width).print(table)
 
 
+def one_of(option: str, value: str, words: Iterable[str]) -> None:
+    """Ends the command where the value of an option is none of these words; an empty one is none given."""
+    if value and value not in (known := [str(word) for word in words]):
+        wrong(f"{option} {value}: write one of {', '.join(known)}")
+
+
+def shipped_language(option: str, language: str) -> None:
+    """Ends the command where no mail is written in that language: it would leave in another one."""
+    from templates.catalogue import LANGUAGES
+
+    one_of(option, language, LANGUAGES)
+
+
 def cell(value: object) -> str:
     """A value for a person's eye, with no control character left in it."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
     if isinstance(value, (list, tuple)):
@@ -96,6 +112,14 @@ def show_text(text: str) -> None:
     """What somebody wrote, indented: no line of it looks like one of ours, such as an answer that nobody gave."""
     for line in text.strip("\n").split("\n"):
         print(f"   {cell(line.expandtabs(4))}".rstrip())
+
+
+def program() -> str:
+    """How to call this program here: "postdesk" where the shell finds it so, else its path (.venv/bin/postdesk)."""
+    called = Path(sys.argv[0]).absolute()
+    if (found := shutil.which("postdesk")) and Path(found).resolve() == called.resolve():
+        return "postdesk"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def tell(text: str) -> None:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_record, show_table, tell, wrong
+from postdesk.console import (
+    By,
+    JsonFlag,
+    no,
+    open_desk,
+    shipped_language,
+    show_json,
+    show_record,
+    show_table,
+    tell,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from models.access_values import AccessFacts
@@ -74,7 +85,10 @@ def list_(
 
 
 def show(ctx: typer.Context, id: int, json_: JsonFlag = False) -> None:
-    """One request, and the seats of its customer."""
+    """One request, and the seats of its customer.
+
+    Example: postdesk access show 17
+    """
     from models.access_views import find_request, list_seats
     from models.db import reading
 
@@ -121,7 +135,10 @@ def refuse(
 
 
 def invite(ctx: typer.Context, id: int, by: By = "desk") -> None:
-    """Send the invitation of an approved request again: the new link ends the older ones."""
+    """Send the invitation of an approved request again: the new link ends the older ones.
+
+    Example: postdesk access invite 17 --as anna@nordvik.test
+    """
     from rules.access import invite as rule
 
     desk = open_desk(ctx)
@@ -170,24 +187,28 @@ def lend(
     from rules.access import lend as rule
     from rules.access_form import clean
 
+    shipped_language("--language", language)
     desk = open_desk(ctx)
     address = canonical_address(to)
     if address is None:
         wrong(f"--to {to}: write one mail address, such as maria@ibarra.example")
+    starts, ends = _day("--from", from_), _day("--until", until)
+    if starts and ends and ends < starts:
+        wrong(f"--until {until}: the last day is before the first one, {from_}")
     asked = Asked(
         name=clean(name) or address.partition("@")[0],
         address=address,
         language=language or desk.settings.language,
         kind=AccessKind.IN_PLACE_OF,
-        starts_on=_day("--from", from_),
-        ends_on=_day("--until", until),
+        starts_on=starts,
+        ends_on=ends,
     )
 
     def decide(facts: "AccessFacts", now: datetime) -> Ruling:
         seat = facts.seat(id)
-        return rule(facts, asked, seat, desk.policy, now) if seat else Ruling(answer=Answer.NOBODY_TO_REPLACE)
+        return rule(facts, asked, seat, desk.policy, now) if seat else Ruling(answer=Answer.NOT_FOUND)
 
-    _answer(_act(desk, decide, by, seat=id, asked=asked))
+    _answer_of_seat(_act(desk, decide, by, seat=id, asked=asked), id)
 
 
 def return_(
@@ -206,9 +227,9 @@ def return_(
     def decide(facts: "AccessFacts", now: datetime) -> Ruling:
         seat = facts.seat(id)
         regular = facts.seat(seat.stands_in_for) if seat and seat.stands_in_for else seat
-        return seats.take_back(facts, regular.contact, now) if regular else Ruling(answer=Answer.NOTHING_TO_RETURN)
+        return seats.take_back(facts, regular.contact, now) if regular else Ruling(answer=Answer.NOT_FOUND)
 
-    _answer(_act(open_desk(ctx), decide, by, seat=id))
+    _answer_of_seat(_act(open_desk(ctx), decide, by, seat=id), id)
 
 
 def end(ctx: typer.Context, id: int, by: By = "desk") -> None:
@@ -222,9 +243,9 @@ def end(ctx: typer.Context, id: int, by: By = "desk") -> None:
 
     def decide(facts: "AccessFacts", now: datetime) -> Ruling:
         seat = facts.seat(id)
-        return seats.end(facts, seat, now) if seat else Ruling(answer=Answer.NOTHING_TO_RETURN)
+        return seats.end(facts, seat, now) if seat else Ruling(answer=Answer.NOT_FOUND)
 
-    _answer(_act(open_desk(ctx), decide, by, seat=id))
+    _answer_of_seat(_act(open_desk(ctx), decide, by, seat=id), id)
 
 
 # --- how ----------------------------------------------------------------------------------------------------------
@@ -244,6 +265,12 @@ def _act(desk: "Desk", rule: "Callable[[AccessFacts, datetime], Ruling]", by: st
         return ruling
 
     return retrying(once)
+
+
+def _answer_of_seat(ruling: "Ruling", id: int) -> None:
+    if ruling.answer.value == "not-found":
+        no(f"{id}: there is no such seat; see `postdesk seat list`")
+    _answer(ruling)
 
 
 def _answer(ruling: "Ruling") -> None:

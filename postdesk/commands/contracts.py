@@ -75,7 +75,10 @@ def list_(
     customer: Annotated[str, typer.Option(help="Name of the customer; empty: all.")] = "",
     json_: JsonFlag = False,
 ) -> None:
-    """Contracts, by number."""
+    """Contracts, by number.
+
+    Example: postdesk contract list --customer "Talleres Ibarra"
+    """
     from models.access_views import list_contract_rows
     from models.db import reading
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postdesk.console import open_desk, progress, tell, wrong
+from postdesk.console import JsonFlag, one_of, open_desk, progress, shipped_language, show_json, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,16 +24,33 @@ Zone = Annotated[str, typer.Option(help="Time zone, as in Europe/Madrid.")]
 
 def register(app: typer.Typer) -> None:
     customer = typer.Typer(help="Companies that have support.", no_args_is_help=True)
+    customer.command("list")(list_customers)
     customer.command("add")(add_customer)
     customer.command("change")(change_customer)
     customer.command("import")(import_customers)
     app.add_typer(customer, name="customer")
     contact = typer.Typer(help="People of a customer.", no_args_is_help=True)
+    contact.command("list")(list_contacts)
     contact.command("add")(add_contact)
     app.add_typer(contact, name="contact")
     agent = typer.Typer(help="The vendor's own people.", no_args_is_help=True)
+    agent.command("list")(list_agents)
     agent.command("add")(add_agent)
     app.add_typer(agent, name="agent")
+
+
+def list_customers(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """Every customer: domains, seats taken of those agreed, account manager, who answers first.
+
+    Example: postdesk customer list
+    """
+    from models.db import reading
+    from models.people_views import list_customers
+
+    with reading(open_desk(ctx).engine) as session:
+        rows = list_customers(session)
+    columns = ("name", "domains", "language", "zone", "taken", "seats", "manager", "first_line")
+    show_json(rows) if json_ else show_table("customers", rows, columns)
 
 
 def add_customer(
@@ -54,8 +71,8 @@ def add_customer(
     from models.db import transaction
     from models.vocabulary import ColleaguePolicy
 
-    if colleagues not in list(ColleaguePolicy):
-        wrong(f"--colleagues is {' or '.join(ColleaguePolicy)}")
+    one_of("--colleagues", colleagues, ColleaguePolicy)
+    shipped_language("--language", language)
     desk = open_desk(ctx)
     with transaction(desk.engine) as session:
         partner = None if first_line == "vendor" else find_partner(session, first_line)
@@ -91,10 +108,9 @@ def change_customer(
     from models.db import transaction
     from models.staff import find_agent
 
-    if access not in ("", "agent", "automatic"):
-        wrong("--access is agent or automatic")
-    if colleagues not in ("", "hold", "open"):
-        wrong("--colleagues is hold or open")
+    one_of("--access", access, ("agent", "automatic"))
+    one_of("--colleagues", colleagues, ("hold", "open"))
+    shipped_language("--language", language)
     desk = open_desk(ctx)
     with transaction(desk.engine) as session:
         agent = find_agent(session, manager) if manager else None
@@ -176,6 +192,7 @@ def _add_or_tell(
 ) -> None:
     from models.errors import Refused
 
+    shipped_language(f"{file} line {line}: language", row["language"])
     if not str(row["seats"]).isdigit():
         wrong(f"{file} line {line}: seats is a number, not {row['seats']!r}")
     try:
@@ -219,6 +236,27 @@ def _give_seat(
     append(session, now, who="desk", what="seat.give", subject=f"seat:{seat.id}", via="command", detail=detail)
 
 
+def list_contacts(
+    ctx: typer.Context,
+    customer: Annotated[str, typer.Option(help="Name of the customer; empty: all.")] = "",
+    json_: JsonFlag = False,
+) -> None:
+    """People of the customers, and the seat of each who holds one.
+
+    Example: postdesk contact list --customer "Talleres Ibarra"
+    """
+    from models.customer import find_customer
+    from models.db import reading
+    from models.people_views import list_contacts
+
+    with reading(open_desk(ctx).engine) as session:
+        found = find_customer(session, customer) if customer else None
+        if customer and found is None:
+            wrong(f"--customer {customer}: there is no such customer; see `postdesk customer list`")
+        rows = list_contacts(session, found.id if found else None)
+    show_json(rows) if json_ else show_table("contacts", rows, ("addresses", "name", "customer", "language", "seat"))
+
+
 def add_contact(
     ctx: typer.Context,
     address: str,
@@ -234,6 +272,7 @@ def add_contact(
     from models import customer as customers
     from models.db import transaction
 
+    shipped_language("--language", language)
     desk = open_desk(ctx)
     with transaction(desk.engine) as session:
         found = customers.find_customer(session, customer)
@@ -246,6 +285,20 @@ def add_contact(
             seating = customers.Seating(session, found.id)
             _give_seat(session, seating, address, person.id, found.id, desk.now())
     tell(f"{address} of {customer}{', superuser' if superuser else ''}")
+
+
+def list_agents(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """The vendor's people: who is admin, who is told of new mail.
+
+    Example: postdesk agent list
+    """
+    from models.db import reading
+    from models.people_views import list_agents
+
+    with reading(open_desk(ctx).engine) as session:
+        rows = list_agents(session)
+    columns = ("address", "name", "admin", "active", "notify", "language")
+    show_json(rows) if json_ else show_table("agents", rows, columns)
 
 
 def add_agent(
@@ -263,6 +316,7 @@ def add_agent(
     from models.audit import append
     from models.db import transaction
 
+    shipped_language("--language", language)
     desk = open_desk(ctx)
     with transaction(desk.engine) as session:
         made = staff.add_agent(

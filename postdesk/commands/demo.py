@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import cell, no, show_table, tell, wrong
+from postdesk.console import cell, no, program, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from postdesk.demo_mails import Person
@@ -22,7 +22,11 @@ WIDTH = 116  # columns of a table where no terminal says how wide it is
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="See the desk at work on this machine.", invoke_without_command=True)
+    group = typer.Typer(
+        help="See the desk at work on this machine: mails over SMTP, what became of each, then yours to try.",
+        epilog="Example: postdesk demo; in a second terminal: postdesk demo send --as lucia --subject Hola --text Hola",
+        invoke_without_command=True,
+    )
     group.callback()(demo)
     group.command()(send)
     group.command()(reply)
@@ -95,16 +99,16 @@ def _show_outgoing(desk: "Desk") -> None:
 
 
 def _say_how_to_go_on(desk: "Desk", folder: Path, host: str, port: int) -> None:
-    where = "" if folder == HERE else f" --dir {folder}"
+    where, called = "" if folder == HERE else f" --dir {folder}", program()
     print(
         f"\nPortal:        {desk.portal_url}   enter anna@nordvik.test (agent) or lucia@ibarra.example (superuser),"
-        f"\n               then read the sign-in link: postdesk demo outbox --to anna@nordvik.test{where}"
-        f"\nSend more:     postdesk demo send --as lucia --subject Hola --text 'Otra pregunta'{where}"
+        f"\n               then read the sign-in link: {called} demo outbox --to anna@nordvik.test{where}"
+        f"\nSend more:     {called} demo send --as lucia --subject Hola --text 'Otra pregunta'{where}"
         f"\nAny client:    swaks --server {host}:{port} --from elin@skogby.example --to support@nordvik.test"
-        f"\nAn answer:     postdesk demo reply 1001 --as anna --text 'Gracias'{where}   (--as lucia: her own answer)"
-        f"\nMove on:       postdesk demo tick 2w{where}   (what falls due happens)"
-        f"\nOutgoing:      postdesk demo outbox{where}   (files in {folder / 'outbox' / 'new'})"
-        f"\nLook around:   postdesk --config {desk.config} ticket show 1001 · ledger list · seat list --history"
+        f"\nAn answer:     {called} demo reply 1001 --as anna --text 'Gracias'{where}   (--as lucia: her own answer)"
+        f"\nMove on:       {called} demo tick 2w{where}   (what falls due happens)"
+        f"\nOutgoing:      {called} demo outbox{where}   (files in {folder / 'outbox' / 'new'})"
+        f"\nLook around:   {called} --config {desk.config} ticket show 1001 · ledger list · seat list --history"
     )
 
 
@@ -200,7 +204,10 @@ def tick(
 
 
 def reset(folder: Folder = HERE) -> None:
-    """Delete the demo's folder."""
+    """Delete the demo's folder.
+
+    Example: postdesk demo reset
+    """
     from postdesk import demo as stage
 
     stage.reset(folder)

@@ -20,7 +20,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
-    """What waits, the longest first, and why."""
+    """What waits, the longest first, and why.
+
+    Example: postdesk held list
+    """
     from models.db import reading
     from models.views import list_held
 
@@ -31,7 +34,10 @@ def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
 
 def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
-    """One waiting mail with the beginning of its text."""
+    """One waiting mail with the beginning of its text.
+
+    Example: postdesk held show 01m85t3h0w000fyek5jf2gvk3e
+    """
     from models.db import reading
     from models.views import show_held
 
@@ -95,7 +101,10 @@ def _keep_shunted(desk: "Desk", id: str) -> None:
 
 
 def drop(ctx: typer.Context, id: str, by: By = "desk") -> None:
-    """Discard a mail that waits; its ledger row and the raw mail stay."""
+    """Discard a mail that waits; its ledger row and the raw mail stay.
+
+    Example: postdesk held drop 01m85t3h0w000fyek5jf2gvk3e --as anna@nordvik.test
+    """
     from models import held
     from models.audit import append
     from models.db import transaction

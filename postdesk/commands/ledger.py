@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from postdesk.console import JsonFlag, Limit, cell, no, open_desk, show_json, show_record, show_table
+from postdesk.console import JsonFlag, Limit, cell, no, one_of, open_desk, show_json, show_record, show_table
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,9 @@ def list_(
     """
     from models.db import reading
     from models.views import list_ledger
+    from models.vocabulary import LedgerState
 
+    one_of("--state", state, LedgerState)
     with reading(open_desk(ctx).engine) as session:
         rows = list_ledger(session, state=state or None, limit=limit)
     columns = ("id", "received", "author", "state", "reason", "ticket", "matched_by")
@@ -35,7 +37,10 @@ def list_(
 
 
 def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
-    """One accepted mail: what is known of it, and which rule decided."""
+    """One accepted mail: what is known of it, and which rule decided.
+
+    Example: postdesk ledger show 01m85t3h0w000fyek5jf2gvk3e
+    """
     from models.db import reading
     from models.views import show_ledger
 
@@ -52,7 +57,10 @@ def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
 
 
 def count(ctx: typer.Context, json_: JsonFlag = False) -> None:
-    """How many mails were accepted, and how many ended in which state; the sum is always the same."""
+    """How many mails were accepted, and how many ended in which state: the sum always agrees.
+
+    Example: postdesk ledger count --json
+    """
     desk = open_desk(ctx)
     document = counted(desk)
     if json_:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import JsonFlag, Limit, no, open_desk, show_json, show_record, show_table, tell
+from postdesk.console import JsonFlag, Limit, no, one_of, open_desk, show_json, show_record, show_table, tell
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
@@ -31,10 +31,12 @@ def list_(
     """
     from models.db import reading
     from models.views import list_outbox
+    from models.vocabulary import OutboxStatus
 
+    one_of("--status", status, OutboxStatus)
     with reading(open_desk(ctx).engine) as session:
         rows = list_outbox(session, status=status or None, limit=limit)
-    columns = ("id", "mail", "recipient", "language", "status", "attempts", "ticket", "created", "sent")
+    columns = ("id", "created", "mail", "recipient", "language", "status", "attempts", "ticket")
     show_json(rows) if json_ else show_table("outbox", rows, columns)
 
 
@@ -93,12 +95,15 @@ def _compose(desk: "Desk", id: int) -> bytes:
 
 
 def retry(ctx: typer.Context, id: int) -> None:
-    """Send a failed or suppressed mail again, with its old Message-ID."""
+    """Send a failed or suppressed mail again, with its old Message-ID.
+
+    Example: postdesk outbox retry 12
+    """
     from models import outbox
     from models.db import transaction
 
     desk = open_desk(ctx)
     with transaction(desk.engine) as session:
         if not outbox.retry(session, id, desk.now()):
-            no(f"{id}: is neither failed nor suppressed; see `postdesk outbox show {id}`")
+            no(f"{id}: there is no such mail that failed or was suppressed; see `postdesk outbox list`")
     tell(f"{id}: due now")

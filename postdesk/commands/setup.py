@@ -61,7 +61,10 @@ def init(
 
 
 def migrate(ctx: typer.Context) -> None:
-    """Bring the database to the schema of this version; safe to run at each start."""
+    """Bring the database to the schema of this version; safe to run at each start.
+
+    Example: postdesk --config /etc/postdesk/postdesk.toml migrate
+    """
     desk = open_desk(ctx)
     tell("the schema is that of this version now" if desk.migrate() else "the schema is that of this version already")
 
@@ -102,7 +105,10 @@ def restored(
 
 
 def version(json_: JsonFlag = False) -> None:
-    """The version of Postdesk and of what it runs on."""
+    """The version of Postdesk and of what it runs on.
+
+    Example: postdesk version --json
+    """
     import platform
     from importlib.metadata import version as version_of
 

@@ -15,7 +15,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
-    """What was set aside, oldest first, and why."""
+    """What was set aside, oldest first, and why.
+
+    Example: postdesk shunt list
+    """
     rows = [
         {"id": each.id, "reason": each.reason, "detail": each.detail, "at": each.at, "attempts": each.attempts}
         for each in open_desk(ctx).spool.shunted()

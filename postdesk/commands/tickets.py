@@ -11,6 +11,7 @@ from postdesk.console import (
     Limit,
     cell,
     no,
+    one_of,
     open_desk,
     show_json,
     show_record,
@@ -42,7 +43,9 @@ def list_(
     """
     from models.db import reading
     from models.views import list_tickets
+    from models.vocabulary import TicketStatus
 
+    one_of("--status", status, TicketStatus)
     with reading(open_desk(ctx).engine) as session:
         rows = list_tickets(session, status=status or None, limit=limit)
     columns = ("number", "status", "priority", "subject", "customer", "requester", "assignee", "updated")
@@ -50,7 +53,10 @@ def list_(
 
 
 def show(ctx: typer.Context, number: int, json_: JsonFlag = False) -> None:
-    """One ticket with its whole conversation."""
+    """One ticket with its whole conversation.
+
+    Example: postdesk ticket show 1042
+    """
     from models.db import reading
     from models.views import show_ticket
 

@@ -15,13 +15,14 @@ import click
 import pytest
 import typer
 from sqlalchemy import Engine, event
+from typer.testing import CliRunner
 
 from ingest.spool import Spool
 from models.db import make_engine, transaction
 from models.mail import Envelope
 from models.vocabulary import LedgerState, Source
 from notify.selfcheck import check_python
-from postdesk.__main__ import app
+from postdesk.__main__ import PANEL_OF, PANELS, app
 from postdesk.commands.running import warn_of_python
 from tests.desk import TestDesk, mail
 
@@ -167,6 +168,18 @@ def test_held(desk: TestDesk) -> None:
         (("work",), 2, "postdesk work --until-idle"),
         (("doctor", "--only", "moon"), 2, "the checks are configuration"),
         (("nonsense",), 2, "No such command"),
+        (("ticket", "list", "--status", "opne"), 2, "write one of new, open"),
+        (("ledger", "list", "--state", "moon"), 2, "ticket-opened"),
+        (("outbox", "list", "--status", "moon"), 2, "write one of due"),
+        (("customer", "add", "Köln", "--language", "de"), 2, "write one of en, es, sv"),
+        (("seat", "end", "77"), 1, "there is no such seat"),
+        (("seat", "return", "77"), 1, "there is no such seat"),
+        (("seat", "lend", "77", "--to", "joe@harbour.example"), 1, "there is no such seat"),
+        (
+            ("seat", "lend", "1", "--to", "joe@harbour.example", "--from", "2999-02-02", "--until", "2999-01-01"),
+            2,
+            "before the first one",
+        ),
     ],
 )
 def test_exit_status(desk: TestDesk, words: tuple[str, ...], status: int, told: str) -> None:
@@ -371,6 +384,26 @@ def test_every_command_explains_itself() -> None:
     commands = dict(_commands(typer.main.get_command(app)))
     assert len(commands) > 25
     assert [path for path, command in commands.items() if not command.help] == []
+    alone = {path: command for path, command in commands.items() if not getattr(command, "commands", None)}
+    assert [path for path, command in alone.items() if "Example" not in str(command.help)] == []
+
+
+def test_the_help_shows_the_commands_by_what_people_want() -> None:
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
+    assert set(typer.main.get_command(app).commands) == set(PANEL_OF)  # type: ignore[attr-defined]
+    assert sorted(PANELS, key=shown.index) == list(PANELS)
+    assert "<bool>" not in CliRunner().invoke(app, ["ticket", "list", "--help"], env={"COLUMNS": "200"}).stdout
+
+
+def test_who_there_is(desk: TestDesk) -> None:
+    """Customers, people and agents as the desk has them: read after they were added."""
+    (customer,) = [row for row in desk.json("customer", "list") if row["name"] == "Harbour Tools"]
+    assert (customer["domains"], customer["taken"], customer["seats"]) == (["harbour.example"], 1, 2)
+    assert customer["first_line"] == "vendor"
+    people = desk.json("contact", "list", "--customer", "Harbour Tools")
+    assert [(row["addresses"], row["seat"]) for row in people] == [(["grace@harbour.example"], "active")]
+    assert {row["address"] for row in desk.json("agent", "list")} >= {"anna@nordvik.test"}
+    assert desk.call("contact", "list", "--customer", "Nobody").returncode == 2
 
 
 def test_help_is_quick() -> None:
