@@ -129,6 +129,34 @@ def _outbox(desk: "Desk") -> Finding:
     return Finding(check="outbox", verdict=OK, seen=seen)
 
 
+def _people(desk: "Desk") -> Finding:
+    """Is there somebody who hears of mails, and somebody to hear from?"""
+    from models.db import reading
+    from models.people_views import list_agents, list_customers
+
+    with reading(desk.engine) as session:
+        told = [row for row in list_agents(session) if row["active"] and row["notify"]]
+        customers = list_customers(session)
+    seen = f"{len(told)} agents who are told of mails, {len(customers)} customers"
+    if not told:
+        return Finding(check="people", verdict=WARN, seen=seen, repair="postdesk agent add ADDRESS --name NAME")
+    if not customers:
+        return Finding(check="people", verdict=WARN, seen=seen, repair="postdesk customer add NAME --domain DOMAIN")
+    return Finding(check="people", verdict=OK, seen=seen)
+
+
+def _access(desk: "Desk") -> Finding:
+    from models.access_views import count_late, list_requests
+    from models.db import reading
+
+    with reading(desk.engine) as session:
+        late, waiting = count_late(session, desk.now()), len(list_requests(session, open_only=True))
+    seen = f"{waiting} requests open, {late} over the 24 hours"
+    if late:
+        return Finding(check="access", verdict=WARN, seen=seen, repair="postdesk access list")
+    return Finding(check="access", verdict=OK, seen=seen)
+
+
 def _history(desk: "Desk") -> Finding:
     from postdesk.doctor_history import history
 
@@ -185,6 +213,8 @@ CHECKS: dict[str, Callable[["Desk"], Finding | Iterator[Finding]]] = {
     "disk": _disk,
     "smarthost": _smarthost,
     "outbox": _outbox,
+    "people": _people,
+    "access": _access,
     "authentication": _authentication,
     "dns": _dns,
     "portal": _portal,
@@ -200,6 +230,8 @@ REPAIRS = {
     "disk": "mend `spool` in postdesk.toml",
     "smarthost": "start it, open the way to it, or mend `smarthost` in postdesk.toml",
     "outbox": "mend what `database` says first",
+    "people": "mend what `database` says first",
+    "access": "mend what `database` says first",
     "authentication": "mend `nameservers`",
     "dns": "mend `nameservers`, or the file that the error names",
     "portal": 'portal_url = "https://desk.nordvik.test", the address of the proxy that speaks TLS (docs/operations.md)',

@@ -28,7 +28,7 @@ def agent_by_mail(case: Case) -> Outcome:
 
 def _obstacle(case: Case, agent: AgentFact) -> tuple[str, TicketFact | None]:
     if not case.policy.agent_by_mail:
-        return "Agents answer in the portal: answers by mail are switched off.", None
+        return "Answers by mail are switched off (agent_by_mail): `postdesk ticket reply` answers.", None
     if obstacle := obstacle_to_order(case):
         return obstacle, None
     for token in case.clues.reply_tokens:

@@ -34,7 +34,7 @@ class Policy:
     # whom we believe
     authentication: bool = True  # False: nobody is believed
     order_age: timedelta = timedelta(days=7)  # T12: an order's Date may be off by so much from when it came
-    agent_by_mail: bool = False  # T21: agents answer in the portal unless the vendor wants otherwise
+    agent_by_mail: bool = False  # T21: agents answer by command unless the vendor wants otherwise
 
     # threads
     reopen_window: timedelta = timedelta(days=14)  # D 3.6: a later answer opens a follow-up ticket

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from postdesk.console import JsonFlag, open_desk, show_json, tell, wrong
+from postdesk.console import JsonFlag, open_desk, program, show_json, tell, wrong
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def init(
     if authentication:
         values["authentication"] = authentication == "on"
     config = make_desk(folder, values)
-    tell(f"made {config}\nnext: postdesk --config {config} migrate, then doctor, then run")
+    tell(f"made {config}\nnext: {program()} --config {config} migrate, then doctor, then run")
 
 
 def migrate(ctx: typer.Context) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from models.access import AccessRequest
 from models.db import make_engine, transaction
 from models.decision import Notice
 from models.outbox import OUTBOX, enqueue
-from models.vocabulary import MailName
+from models.vocabulary import AccessKind, AccessState, MailName
 from tests.desk import TestDesk
 
 
@@ -40,3 +41,40 @@ def test_mails_that_failed_lately_are_a_warning(tmp_path: Path, database_url: st
     assert (seen["verdict"], seen["repair"]) == ("warn", "postdesk outbox list --status failed")
     assert desk.call("doctor", "--only", "outbox").returncode == 0, "a warning"
     assert desk.json("metrics")["outbox"] == {"due": 1, "sending": 0, "sent": 0, "failed": 2, "suppressed": 1}
+
+
+def test_a_desk_without_people_is_a_warning_until_they_are_there(tmp_path: Path, database_url: str) -> None:
+    desk = TestDesk(tmp_path / "desk", database_url, "maildir:out")
+    steps = (
+        ("postdesk agent add", ("agent", "add", "anna@nordvik.test", "--name", "Anna")),
+        ("postdesk customer add", ("customer", "add", "Harbour Tools")),
+    )
+    for repair, words in steps:
+        (found,) = desk.json("doctor", "--only", "people")
+        assert (found["verdict"], found["repair"].startswith(repair)) == ("warn", True)
+        desk.run(*words)
+    (found,) = desk.json("doctor", "--only", "people")
+    assert (found["verdict"], found["seen"]) == ("ok", "1 agents who are told of mails, 1 customers")
+
+
+def test_a_request_over_its_24_hours_is_a_warning(tmp_path: Path, database_url: str) -> None:
+    desk = TestDesk(tmp_path / "desk", database_url, "maildir:out")
+    assert desk.json("doctor", "--only", "access")[0]["verdict"] == "ok"
+    now = datetime.now(UTC)
+    engine = make_engine(database_url)
+    with transaction(engine) as session:
+        session.add(
+            AccessRequest(
+                state=AccessState.WAITING,
+                kind=AccessKind.NEW,
+                name="Sam",
+                address="sam@harbour.example",
+                via="form",
+                created=now - timedelta(hours=25),
+                due=now - timedelta(hours=1),
+            )
+        )
+    engine.dispose()
+    (found,) = desk.json("doctor", "--only", "access")
+    assert (found["verdict"], found["seen"]) == ("warn", "1 requests open, 1 over the 24 hours")
+    assert found["repair"] == "postdesk access list"
