@@ -71,18 +71,13 @@ class Folder:
         (self._root / key).unlink(missing_ok=True)
 
     def sync(self, keys: Iterable[str]) -> None:
-        """These blobs are durable when this returns. On OSError they are gone: after a failed fsync the kernel calls
-        their pages clean, and asking again would say yes to lost data."""
+        """These blobs are durable when this returns. After an OSError none of them is sure: the kernel calls their
+        pages clean, and asking again would say yes to lost data."""
         names = sorted(keys)
-        try:
-            self._fsync_together(names)
-            # One after the other: the journal that the files' fsyncs wrote holds the renames, so there is little to do.
-            for shard in sorted({name[:2] for name in names}):
-                _fsync(self._root / shard)
-        except OSError:
-            for name in names:
-                self.remove(name)
-            raise
+        self._fsync_together(names)
+        # One after the other: the journal that the files' fsyncs wrote holds the renames, so there is little to do.
+        for shard in sorted({name[:2] for name in names}):
+            _fsync(self._root / shard)
 
     def _fsync_together(self, names: list[str]) -> None:
         if len(names) == 1:

@@ -8,11 +8,11 @@ Write first, then `sync()`, then commit the row that names the blob: an orphan i
 import errno
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
@@ -23,11 +23,27 @@ from obstore.store import MemoryStore, ObjectStore, S3Store
 from models.blob_folder import Folder
 from models.errors import PostdeskError
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
 IN_MEMORY = 1 << 20  # octets that are held before a blob of unknown length goes to the store in pieces
 CHUNK = 256 << 10  # octets read at a time
 PIECE = 5 << 20  # octets of one upload in pieces; S3 wants no less
 ASIDE = "aside"  # folder of blobs that nothing names
 UNFINISHED = "tmp"
+
+# An S3 that is away is told within 3 seconds, and the mail comes again (fault F09); with obstore's own patience each
+# took 11. What is refused, unreachable, unknown to the DNS or answered with 5xx is tried again for 2 seconds; one that
+# takes a connection and is silent fails at the question before a `put`. Octets on a slow line have as long as before.
+CONNECT = timedelta(seconds=2)
+ASK = timedelta(seconds=3)  # for a HEAD, which has no body
+TRANSFER = timedelta(seconds=30)  # for each piece: 5 MiB at 170 kB/s
+_RETRY: Any = {
+    "retry_config": {
+        "retry_timeout": timedelta(seconds=2),
+        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(milliseconds=500), "base": 2},
+    }
+}
 
 # The disk is full, failing or read-only, or the folder is not there (not mounted) or not ours.
 _NOT_THE_BLOBS = (
@@ -50,27 +66,33 @@ def open_blobs(url: str) -> "BlobStore":
     if parts.scheme == "file" and parts.path and not parts.netloc:
         return BlobStore(Folder(Path(unquote(parts.path))))
     if parts.scheme == "s3" and parts.netloc:
-        return BlobStore(Objects(_s3(parts.netloc, parts.path.strip("/"), dict(parse_qs(parts.query)))))
+        return BlobStore(_s3(parts.netloc, parts.path.strip("/"), dict(parse_qs(parts.query))))
     if parts.scheme == "memory":
         return BlobStore(Objects(MemoryStore()))
     raise PostdeskError(f"blobs {url!r}: write file:///folder, s3://bucket/prefix?endpoint=https://host or memory:")
 
 
-def _s3(bucket: str, prefix: str, options: dict[str, list[str]]) -> S3Store:
+def _s3(bucket: str, prefix: str, options: dict[str, list[str]]) -> "Objects":
     wrong = options.keys() - {"endpoint", "region"}
     if wrong:
         raise PostdeskError(f"blobs: s3:// knows endpoint and region, not {', '.join(sorted(wrong))}")
     endpoint, region = (options.get(name, [None])[0] for name in ("endpoint", "region"))
-    if not endpoint:
-        return S3Store(bucket, prefix=prefix or None, region=region or "us-east-1")
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        region=region or "us-east-1",
-        endpoint=endpoint,
-        virtual_hosted_style_request=False,
-        client_options={"allow_http": endpoint.startswith("http://")},
-    )
+
+    def opened(timeout: timedelta) -> S3Store:
+        client: ClientConfig = {"connect_timeout": CONNECT, "timeout": timeout}
+        if not endpoint:
+            return S3Store(bucket, prefix=prefix or None, region=region or "us-east-1", client_options=client, **_RETRY)
+        return S3Store(
+            bucket,
+            prefix=prefix or None,
+            region=region or "us-east-1",
+            endpoint=endpoint,
+            virtual_hosted_style_request=False,
+            client_options=client | {"allow_http": endpoint.startswith("http://")},
+            **_RETRY,
+        )
+
+    return Objects(opened(TRANSFER), opened(ASK))
 
 
 def _key(sha256: str) -> str:
@@ -95,14 +117,18 @@ class Place(Protocol):
 
 
 class Objects:
-    """S3, or memory: an object store, durable as soon as it answers."""
+    """S3, or memory: an object store, durable as soon as it answers.
 
-    def __init__(self, store: ObjectStore) -> None:
+    `asked`: the same store with little patience, for the question that comes before each `put`.
+    """
+
+    def __init__(self, store: ObjectStore, asked: ObjectStore | None = None) -> None:
         self._store = store
+        self._asked = asked or store
 
     def size_of(self, key: str) -> int | None:
         try:
-            return int(obstore.head(self._store, key)["size"])
+            return int(obstore.head(self._asked, key)["size"])
         except FileNotFoundError:
             return None
 
@@ -152,7 +178,7 @@ class BlobStore:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._unsynced: set[str] = set()
+        self._unsynced: dict[str, bool] = {}  # key → did we write it?
         self._lock = Lock()
 
     def put(self, chunks: Iterable[bytes]) -> tuple[str, int]:
@@ -180,7 +206,7 @@ class BlobStore:
             with path.open("rb") as file:
                 file.seek(offset)
                 self._place.write(key, _exactly(file.read, size, path))
-            self._remember(key)
+            self._remember(key, ours=True)
 
     def get(self, sha256: str) -> bytes:
         """The octets. Raises FileNotFoundError where there is no such blob."""
@@ -198,21 +224,28 @@ class BlobStore:
         """Remove the blob; nothing where there is none."""
         key = _key(sha256)
         with self._lock:
-            self._unsynced.discard(key)
+            self._unsynced.pop(key, None)
         self._place.remove(key)
 
     def sync(self) -> None:
-        """Everything put so far is durable when this returns. What could not be made durable is gone, and it raises."""
+        """Everything put so far is durable when this returns. Else it raises, and what we wrote of it is gone (fault
+        F10); what was there before stays: an older row may name it."""
         with self._lock:
-            keys, self._unsynced = self._unsynced, set()
-            if keys:
+            keys, self._unsynced = self._unsynced, {}
+            if not keys:
+                return
+            try:
                 self._place.sync(keys)
+            except OSError:
+                for key in (key for key, ours in keys.items() if ours):
+                    self._place.remove(key)
+                raise
 
     def _put_known(self, sha256: str, octets: bytes) -> tuple[str, int]:
         key = _key(sha256)
         if not self._is_there(key, len(octets)):
             self._place.write(key, (octets,))
-            self._remember(key)
+            self._remember(key, ours=True)
         return sha256, len(octets)
 
     def _put_long(self, chunks: Iterator[bytes]) -> tuple[str, int]:
@@ -233,7 +266,7 @@ class BlobStore:
             self._place.remove(staged)
         else:
             self._place.adopt(staged, key)
-            self._remember(key)
+            self._remember(key, ours=True)
         return sha256, size
 
     def _is_there(self, key: str, size: int) -> bool:
@@ -243,12 +276,12 @@ class BlobStore:
         """
         there = self._place.size_of(key) == size
         if there:
-            self._remember(key)
+            self._remember(key, ours=False)
         return there
 
-    def _remember(self, key: str) -> None:
+    def _remember(self, key: str, *, ours: bool) -> None:
         with self._lock:
-            self._unsynced.add(key)
+            self._unsynced[key] = ours or self._unsynced.get(key, False)
 
     # -- for the sweep (notify/sweep.py)
 

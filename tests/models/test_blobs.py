@@ -2,15 +2,21 @@
 
 import os
 import resource
+import socket
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from obstore.exceptions import GenericError
+from obstore.exceptions import BaseError, GenericError
 
 from models.blobs import IN_MEMORY, BlobStore, is_store_away, open_blobs
 from models.errors import PostdeskError
@@ -176,8 +182,12 @@ def test_a_blob_of_another_process_is_made_durable_too(
 def test_what_could_not_be_made_durable_is_gone(
     local: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault F10: after a failed fsync the next one would succeed without the data."""
+    """Fault F10: after a failed fsync the next one would succeed without the data. What was there before stays."""
+    old, _ = local.put_bytes(b"a logo that many mails carry")
+    local.sync()
     name, _ = local.put_bytes(b"unlucky")
+    local.put_bytes(b"a logo that many mails carry")
+    local.put_bytes(b"unlucky")
 
     def fail(_handle: int) -> None:
         raise OSError(5, "Input/output error")
@@ -186,7 +196,7 @@ def test_what_could_not_be_made_durable_is_gone(
         broken.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="Input/output"):
             local.sync()
-    assert not local.exists(name)
+    assert not local.exists(name) and local.exists(old)
     local.put_bytes(b"unlucky")
     local.sync()
     assert local.get(name) == b"unlucky"
@@ -236,3 +246,61 @@ def test_what_is_set_aside_is_not_found_but_kept(store: BlobStore) -> None:
     assert not store.exists(ours) and list(store.aside()) == []
     with pytest.raises(FileNotFoundError):
         store.set_aside(ours)
+
+
+class _S3(BaseHTTPRequestHandler):
+    """An S3 that takes `late` seconds to answer, reads a body at `rate` octets a second, and may be out of order."""
+
+    protocol_version = "HTTP/1.1"
+    status, late, rate = 200, 0.0, 1e9
+
+    def do_PUT(self) -> None:
+        left = int(self.headers["content-length"])
+        while left:
+            left -= len(self.rfile.read(min(left, 100_000)))
+            sleep(100_000 / self.rate)
+        self._answer(0)
+
+    def do_HEAD(self) -> None:
+        self._answer(5)
+
+    def _answer(self, length: int) -> None:
+        sleep(self.late)
+        self.send_response(self.status)
+        for name, value in (("content-length", str(length)), ("etag", "x"), ("last-modified", formatdate(usegmt=True))):
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def an_s3(monkeypatch: pytest.MonkeyPatch, **ways: float) -> Iterator[BlobStore]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("S3", (_S3,), ways)) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield open_blobs(f"s3://b?endpoint=http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("trouble", ["refused", "503", "silent"])
+def test_an_s3_that_is_away_is_told_soon(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with an_s3(monkeypatch, status=503) as store, socket.create_server(("127.0.0.1", 0)) as server:
+        if trouble != "503":
+            store = open_blobs(f"s3://b?endpoint=http://127.0.0.1:{server.getsockname()[1]}")
+        if trouble == "refused":
+            server.close()
+        began = monotonic()
+        with pytest.raises(BaseError) as told:
+            store.put_bytes(b"x")
+        assert monotonic() - began < 4 and is_store_away(told.value)
+
+
+def test_an_s3_that_is_slow_is_not_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    with an_s3(monkeypatch, late=1.5, rate=400_000) as store:
+        octets = b"x" * 1_000_000  # 2.5 s at this rate, longer than any of the short timeouts
+        assert store.put_bytes(octets)[1] == len(octets)
