@@ -4,6 +4,7 @@ import copy
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
@@ -103,6 +104,42 @@ def test_f38_a_live_desk_is_backed_up_and_restored(
             row["check"]: row["verdict"] for row in restored.json("doctor", "--only", "database,spool,blobs,history")
         }
         assert set(verdicts.values()) == {"ok"}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_f38_an_older_database_beside_newer_blobs_and_mails(tmp_path: Path) -> None:
+    """Only the database is lost: what lies in the spool is delivered, nothing leaves twice, no number is given twice."""
+    before, after, waiting = letters("o", 10), letters("p", 10), letters("q", 5)
+    with Sink() as sink:
+        desk = make_desk(tmp_path / "desk", "sqlite:///postdesk.db", sink)
+        living, kept = desk.folder / "postdesk.db", tmp_path / "kept.db"
+        with load(desk) as senders:
+            for burst in (before, after):
+                with desk.running(only=ROLES):
+                    senders.send(burst)
+                    wait_decided(desk, burst)
+                    wait_sent(desk)
+                if not kept.exists():
+                    with sqlite3.connect(living) as database:
+                        database.execute("VACUUM INTO ?", (str(kept),))
+            with desk.running(only="listen"):
+                senders.send(waiting)
+                wait_until(lambda: all(letter.accepted for letter in waiting), "a 250 for each")
+        lost = {ticket["number"] for ticket in desk.json("ticket", "list")}
+        for name in ("postdesk.db", "postdesk.db-wal", "postdesk.db-shm"):
+            (desk.folder / name).unlink(missing_ok=True)
+        shutil.copy(kept, living)
+        known = {ticket["number"] for ticket in desk.json("ticket", "list")}
+        left_once = len(sink.taken)
+        desk.run("restored")
+        with desk.running(only=ROLES):
+            wait_decided(desk, waiting)
+            wait_sent(desk)
+        _check_tickets(desk, {letter.marker for letter in before}, waiting)
+        _check_numbers(desk, known, lost)
+        left = [str(message["Message-ID"]) for _, _, message in sink.taken]
+        assert len(left) == len(set(left)) > left_once
 
 
 def _moved(desk: TestDesk, folder: Path, database: str) -> TestDesk:
