@@ -109,7 +109,7 @@ def test_f38_a_live_desk_is_backed_up_and_restored(
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_f38_an_older_database_beside_newer_blobs_and_mails(tmp_path: Path) -> None:
-    """Only the database is lost: what lies in the spool is delivered, nothing leaves twice, no number is given twice."""
+    """Only the database is lost: the spool is delivered, no mail leaves twice, no number is given twice."""
     before, after, waiting = letters("o", 10), letters("p", 10), letters("q", 5)
     with Sink() as sink:
         desk = make_desk(tmp_path / "desk", "sqlite:///postdesk.db", sink)
