@@ -40,6 +40,8 @@ class Limits:
     data_seconds: float = 1800.0  # for one DATA in all
     rate: int = 512  # octets a second that DATA must average…
     rate_grace_seconds: float = 60.0  # …once it has taken so long
+    commands: int = 300  # of one session since its last mail; each further one waits…
+    command_pause_seconds: float = 0.05  # …so long, against floods of NOOP and the like
     refusal_seconds: float = 1.0  # pause before a 550, against harvesting (T54)
     check_seconds: float = 30.0  # wait for the recipient check; then 451
     stop_seconds: float = 30.0  # wait for DATA in progress when stopping

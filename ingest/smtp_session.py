@@ -66,6 +66,7 @@ class SmtpSession(SMTP):
         self._is_committing = False
         self._is_rejected = False
         self._errors = 0
+        self._commands = 0  # since the last mail
         self._ends = desk.loop.time() + desk.limits.session_seconds
         self._peer = ""
 
@@ -171,10 +172,19 @@ class SmtpSession(SMTP):
     async def push(self, status: str | bytes) -> None:
         reply = enhanced(status if isinstance(status, str) else status.decode("utf-8", "replace"))
         self._errors += reply.startswith("5")
+        await self._slow_down()
         await super().push(reply)
         if self._errors >= self._desk.limits.errors:
             self.say_goodbye(TOO_MANY_ERRORS)
             self._end()
+
+    async def _slow_down(self) -> None:
+        """T53: whoever says much and brings no mail waits for each reply, so that a few connections full of commands
+        do not keep everybody else waiting. Nobody is refused: more recipients than one mail may have are many commands.
+        """
+        self._commands += 1
+        if self._commands > self._desk.limits.commands:
+            await asyncio.sleep(self._desk.limits.command_pause_seconds)
 
     def _end(self) -> None:
         """The command loop goes no further than its next await, whatever commands wait in its buffer."""
@@ -199,6 +209,7 @@ class SmtpSession(SMTP):
             await self.push("501 5.5.4 Syntax: HELO hostname")
             return
         self._begin(hostname, extended=False)
+        await self._slow_down()
         await super().push(f"250 {self.hostname}")
 
     def _begin(self, hostname: str, *, extended: bool) -> None:
@@ -218,6 +229,7 @@ class SmtpSession(SMTP):
         if self.tls_context is not None and self._tls_protocol is None:
             words.append("STARTTLS")
         words.append("ENHANCEDSTATUSCODES")
+        await self._slow_down()
         await super().push("\r\n".join([*(f"250-{word}" for word in words[:-1]), f"250 {words[-1]}"]))
 
     async def smtp_MAIL(self, arg: str | None) -> None:
@@ -369,6 +381,7 @@ class SmtpSession(SMTP):
             incoming.drop()
             if self.transport is not None:
                 self._reset_timeout()
+        self._commands = 0
         counters.accepted += 1
         counters.accepted_octets += mail.size
         self._desk.log.info(

@@ -475,6 +475,25 @@ def test_t54_a_refusal_takes_its_time(tmp_path: Path) -> None:
         assert time.monotonic() - began >= 0.2
 
 
+def test_t53_many_commands_without_a_mail_wait_for_their_replies(tmp_path: Path) -> None:
+    """And nobody who brings mail waits, however many mails one session has."""
+    pause = 0.3
+    with Desk(tmp_path, replace(QUICK, commands=10, command_pause_seconds=pause)) as desk, desk.client() as client:
+        began = time.monotonic()
+        client.say("EHLO client.test")
+        for number in range(3):
+            for command in ("NOOP", "RSET", "MAIL FROM:<a@b.test>", "RCPT TO:<support@hd.test>", "DATA"):
+                client.say(command)
+            assert client.say(f"Subject: {number}\r\n\r\nx\r\n.").startswith("250")
+        for _ in range(9):
+            client.say("VRFY support")
+        quick = time.monotonic() - began
+        began = time.monotonic()
+        for command in ("NOOP", "EHLO client.test", "HELO client.test", "RSET"):
+            client.say(command)
+        assert time.monotonic() - began >= 3 * pause > quick
+
+
 @pytest.mark.parametrize(
     ("limits", "drip"),
     [
