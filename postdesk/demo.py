@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from models.db import reading, transaction
 from models.errors import PostdeskError
-from models.views import count_ledger, list_ledger, list_outbox, list_tickets, show_ticket
+from models.views import count_ledger, list_ledger, list_outbox, list_tickets, show_ledger, show_ticket
 from postdesk import demo_mails as mails
 from postdesk.answering import answer_ticket
 from postdesk.desk_folder import make_desk
@@ -339,3 +339,17 @@ def send_or_tell(desk: Desk, message: EmailMessage) -> str:
         return send(desk, message)
     except OSError:
         raise DemoError("the demo does not run; start it with `postdesk demo` in another terminal") from None
+
+
+def became(desk: Desk, reply: str) -> str:
+    """What became of the mail that the listener's "250 … queued as ID" is about; "" where that takes too long."""
+    id, until = reply.split()[-1], time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with reading(desk.engine) as session:
+            if row := show_ledger(session, id):
+                ours = [sent for sent in list_outbox(session, limit=50) if f":{id}:" in f"{sent['key']}:"]
+                leaving = [f"{sent['mail']} ({sent['language']}) to {sent['recipient']}" for sent in reversed(ours)]
+                ticket = f", ticket {row['ticket']}" if row["ticket"] else ""
+                return f"{row['state']} because {row['reason']}{ticket}; mails: {', '.join(leaving) or 'none'}"
+        time.sleep(0.05)
+    return ""

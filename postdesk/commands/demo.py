@@ -139,7 +139,7 @@ def send(
 
     desk = stage.open_demo(folder)
     message = stage.new_mail(desk, _person(by), subject, text or sys.stdin.read(), attach)
-    tell(stage.send_or_tell(desk, message))
+    _say_what_became(desk, stage.send_or_tell(desk, message))
 
 
 def reply(
@@ -163,7 +163,15 @@ def reply(
     answered = stage.newest_about(desk, person.address, number)
     if answered is None:
         no(f"{person.name} has got no mail about ticket {number}; see `postdesk demo outbox`")
-    tell(stage.send_or_tell(desk, stage.reply_mail(desk, person, answered, words)))
+    _say_what_became(desk, stage.send_or_tell(desk, stage.reply_mail(desk, person, answered, words)))
+
+
+def _say_what_became(desk: "Desk", reply: str) -> None:
+    from postdesk import demo as stage
+
+    tell(reply)
+    if reply.startswith("250"):
+        tell(stage.became(desk, reply) or "not decided yet; see `postdesk ledger list`")
 
 
 def outbox(

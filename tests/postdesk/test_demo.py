@@ -68,7 +68,7 @@ def cells(table: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in line.split("│")[1:-1]) for line in table.splitlines()]
 
 
-def test_the_portal_is_open_to_whom_the_hint_names(tmp_path: Path) -> None:
+def test_the_portal_is_open_to_whom_the_hint_names_and_a_mail_is_told_its_end(tmp_path: Path) -> None:
     """The address that is told, the mail that `demo outbox` shows, the code in it: signed in."""
     desk = demo.prepare(tmp_path / "demo")
     with demo.running(desk, tmp_path / "demo"):
@@ -79,6 +79,10 @@ def test_the_portal_is_open_to_whom_the_hint_names(tmp_path: Path) -> None:
             assert person.name in page and seen in page
         with pytest.raises(demo.DemoError, match="404"):
             demo_access.Browser(desk.portal_url).get(f"{desk.portal_url}/invite/1-none")
+        reply = demo.send_or_tell(desk, demo.new_mail(desk, demo_mails.LUCIA, "Otra pregunta", "¿Y ahora?", None))
+        told = demo.became(desk, reply)
+        assert "ticket-opened because superuser, ticket 1001" in told
+        assert "acknowledgement (es) to lucia@ibarra.example" in told
 
 
 def test_a_step_that_ends_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
