@@ -80,6 +80,7 @@ class Reason(StrEnum):
     AGENT_BY_MAIL = "agent-by-mail"  # an agent's mail that is not believed, or not switched on
     UNKNOWN_COMMAND = "unknown-command"
     OVER_LIMIT = "over-limit"  # a limit of ingest/scan.py
+    NOT_FETCHED = "not-fetched"  # the server of a fetched mailbox does not give it
     POISON = "poison"  # killed its worker three times, or made the pipeline fail three times
     # discarded
     HELD_EXPIRED = "held-expired"
