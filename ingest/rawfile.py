@@ -1,4 +1,5 @@
-"""A raw mail in a file of its own, as if it lay in the spool: for `postdesk explain` and for archives.
+"""A raw mail in a file of its own, as if it lay in the spool: for `postdesk explain` and for archives; and the envelope
+of a mail that came without one.
 
 Takes: a path.  Gives: a `SpooledMail`; its envelope is what a delivering server wrote into the header.
 Fails: OSError where the file can't be read.
@@ -27,15 +28,17 @@ def spooled_from(path: Path, source: Source = Source.ARCHIVE) -> SpooledMail:
     head = b""
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):
-            head = head or block[:_HEADER]
+            head = head or block
             digest.update(block)
             size += len(block)
     return SpooledMail(
-        id=NO_ID, path=path, offset=0, size=size, sha256=digest.hexdigest(), envelope=_envelope(head, source)
+        id=NO_ID, path=path, offset=0, size=size, sha256=digest.hexdigest(), envelope=envelope_from(head, source)
     )
 
 
-def _envelope(head: bytes, source: Source) -> Envelope:
+def envelope_from(head: bytes, source: Source) -> Envelope:
+    """What stands in for the envelope of a mail that begins with `head`, where no SMTP dialogue is at hand."""
+    head = head[:_HEADER]
     end = re.search(rb"\r?\n\r?\n", head)
     fields = [(name.lower(), value.strip()) for name, value in _TRACE.findall(head[: end.start() + 1] if end else head)]
     reverse = next((value for name, value in fields if name == b"return-path"), None)

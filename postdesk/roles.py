@@ -1,4 +1,4 @@
-"""The roles of a running desk: listen, pipeline, dispatch, schedule, portal; each its own process under `postdesk run`.
+"""The roles of a running desk: listen, fetch, pipeline, dispatch, schedule, portal; each its own process under `run`.
 
 Takes: a wired `Desk` and an event that ends the role.  Gives: nothing; it returns when the event is set.
 Fails: by ending; the supervisor starts it again.
@@ -41,6 +41,7 @@ def _import_for(names: Sequence[str]) -> None:
     """What the roles import anyway, imported once before they are forked."""
     modules = {
         "listen": ("ingest.smtp",),
+        "fetch": ("ingest.imap", "models.tables"),
         "pipeline": ("ingest.pipeline", "models.tables"),
         "dispatch": ("notify.dispatch", "notify.selfcheck", "models.tables"),
         "schedule": ("notify.scheduler", "models.tables"),
@@ -73,6 +74,13 @@ def listen(desk: "Desk", stop: Event) -> None:
         )
 
     asyncio.run(until_stopped())
+
+
+def fetch(desk: "Desk", stop: Event) -> None:
+    """Fetch mail from every mailbox of the settings."""
+    from ingest.imap import run
+
+    run(desk.accounts(), desk.fetcher(worker_name()), stop)
 
 
 def pipeline(desk: "Desk", stop: Event) -> None:
@@ -143,12 +151,20 @@ def portal(desk: "Desk", stop: Event) -> None:
     )
 
 
-ROLES = {"listen": listen, "pipeline": pipeline, "dispatch": dispatch, "schedule": schedule, "portal": portal}
+ROLES = {
+    "listen": listen,
+    "fetch": fetch,
+    "pipeline": pipeline,
+    "dispatch": dispatch,
+    "schedule": schedule,
+    "portal": portal,
+}
 
 
 def roles_of(desk: "Desk") -> list[str]:
     """The roles that this desk's settings ask for."""
-    return [name for name in ROLES if name != "portal" or desk.settings.http_listen]
+    needs = {"portal": desk.settings.http_listen, "fetch": desk.settings.imap}
+    return [name for name in ROLES if needs.get(name, True)]
 
 
 def worker_name() -> str:
@@ -166,6 +182,7 @@ def work_until_idle(desk: "Desk") -> dict[str, int]:
 
     never = Event()
     recover_all(desk.spool)
+    fetched = _fetch_once(desk, never)
     waiting = desk.spool.counts().new
     with slot(desk.spool) as name:
         deliver(desk.pipeline(), name, never, until_idle=True)
@@ -173,4 +190,17 @@ def work_until_idle(desk: "Desk") -> dict[str, int]:
     release_wanted(desk.pipeline())
     jobs = run_due(desk.engine, desk.now()) | _run_due_by_rows(desk, desk.now())
     sent = send(desk.dispatch(), worker_name(), never, until_idle=True)
-    return {"delivered": waiting - desk.spool.counts().new, "jobs": len(jobs), "dispatched": sent}
+    return {**fetched, "delivered": waiting - desk.spool.counts().new, "jobs": len(jobs), "dispatched": sent}
+
+
+def _fetch_once(desk: "Desk", never: Event) -> dict[str, int]:
+    """Fetch what lies in the mailboxes now. A server that is away is told by the log, and holds up nothing."""
+    if not desk.settings.imap:
+        return {}
+    from collections import Counter
+
+    from ingest.imap import take_turn
+
+    fetcher = desk.fetcher(worker_name())
+    turns = [take_turn(account, fetcher, never, Counter(), once=True) for account in desk.accounts()]
+    return {"fetched": sum(filter(None, turns))}

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.errors import PostdeskError
+from postdesk import settings_imap
+from postdesk.settings_imap import ImapSettings
 
 ENV_PREFIX = "POSTDESK_"
 CONFIG_NAME = "postdesk.toml"
@@ -196,6 +198,11 @@ class Settings(BaseSettings):
     mail_wall_seconds: float = Field(60.0, ge=1, le=3600, description="Seconds that one mail may take in all.")
     poll_seconds: float = Field(0.2, ge=0.01, le=60, description="Seconds between two looks of an idle role.")
 
+    # mailboxes elsewhere: last, for what stands below a table belongs to it
+    imap: Annotated[tuple[ImapSettings, ...], NoDecode, BeforeValidator(settings_imap.read_tables)] = Field(
+        (), description="Folders that mail is fetched from: tables of their own, see below."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -262,6 +269,8 @@ def _mistake(path: Path, location: tuple[int | str, ...], message: str) -> str:
         near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "see docs/settings.md for every setting"
         return f"{source}: {key}: there is no such setting; {hint}" if key else f"{source}: {said}"
+    if key == "imap":
+        return f"{source}: {settings_imap.mistake(location)}: {said}"
     field = Settings.model_fields[key]
     example = "" if said.startswith("write ") else f"; write {key} = {_toml(_example(key))}"
     return f"{source}: {key}: {said}{example} ({field.description})"
@@ -296,6 +305,10 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         update["blobs"] = (folder / settings.blobs).as_uri()
     if settings.smarthost.startswith("maildir:"):
         update["smarthost"] = f"maildir:{folder / settings.smarthost.removeprefix('maildir:')}"
+    update["imap"] = tuple(
+        each.model_copy(update={"password_file": folder / each.password_file}) if each.password_file else each
+        for each in settings.imap
+    )
     return settings.model_copy(update=update)
 
 
@@ -303,9 +316,11 @@ def as_toml(values: dict[str, object]) -> str:
     """A postdesk.toml of `values`: every setting with its line of doc, those not given commented out."""
     lines = ["# Postdesk. Every setting is below; those behind a # have the value that is shown."]
     for key, field in Settings.model_fields.items():
+        if key == "imap":
+            continue
         mark = "" if key in values else "# "
         lines += ["", f"# {field.description}", f"{mark}{key} = {_toml(values.get(key, _example(key)))}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + settings_imap.EXAMPLE
 
 
 def as_page() -> str:
@@ -319,7 +334,12 @@ def as_page() -> str:
         f"| `{key}` | {'needed' if field.is_required() else f'`{_toml(field.default)}`'} | {field.description} |\n"
         for key, field in Settings.model_fields.items()
     )
-    return head + "".join(rows)
+    tables = (
+        "\nEach `[[imap]]` in `postdesk.toml` is one folder that mail is fetched from (the tables stand at the end of\n"
+        "the file); in the environment `POSTDESK_IMAP` is a JSON list of them.\n\n"
+        "| setting of `[[imap]]` | standard | what it is |\n| --- | --- | --- |\n"
+    )
+    return head + "".join(rows) + tables + settings_imap.rows()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from starlette.types import ASGIApp
 
+    from ingest.imap import Fetcher
+    from ingest.imap_folder import Account
     from ingest.pipeline_parts import Authenticate, Pipeline
     from ingest.smtp import Limits, Listener
     from ingest.spool import Spool
@@ -198,6 +200,20 @@ class Desk:
                 )
 
         return check
+
+    # -- the mailboxes that mail is fetched from
+
+    def accounts(self) -> "tuple[Account, ...]":
+        """Every `[[imap]]` of the settings."""
+        from postdesk.wiring_imap import account
+
+        return tuple(account(each, self.settings.support_address) for each in self.settings.imap)
+
+    def fetcher(self, worker: str) -> "Fetcher":
+        """What fetching works with; made after a fork."""
+        from ingest.imap import Fetcher
+
+        return Fetcher(desk=self.pipeline(), largest=self.settings.max_message_size, worker=worker)
 
     # -- the portal
 

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     ctx: typer.Context,
-    only: Annotated[str, typer.Option(help="Only these roles: listen,pipeline,dispatch,schedule,portal.")] = "",
+    only: Annotated[str, typer.Option(help="Only these roles: listen,fetch,pipeline,dispatch,schedule,portal.")] = "",
 ) -> None:
     """Run the desk: every role as a process of its own, until SIGTERM or Ctrl-C.
 
@@ -37,7 +37,7 @@ def run(
         if name not in ROLES:
             wrong(f"--only {name}: there is no such role; the roles are {', '.join(ROLES)}")
         if name not in roles_of(desk):
-            wrong(f"--only {name}: set http_listen in postdesk.toml first")
+            wrong(f"--only {name}: set {'[[imap]]' if name == 'fetch' else 'http_listen'} in postdesk.toml first")
     desk.require_ready()
     warn_of_python()
     desk.engine.dispose()  # nothing that is open now may live on in two processes
