@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from postdesk.wiring import Desk
 
 PIPED_WIDTH = 140  # columns
+LEAST = 9  # columns to which a cell may be folded
 UNBROKEN = ("id", "number", "ticket", "state", "status", "became", "language")  # columns to copy from: never folded
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="The newest N only.", show_default="all")]
@@ -56,7 +57,10 @@ def _plain(value: object) -> object:
 def show_table(
     title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, piped_width: int = PIPED_WIDTH
 ) -> None:
-    """A table of `columns` of `rows`; an empty one says so. `piped_width`: columns where none are known."""
+    """A table of `columns` of `rows`; an empty one says so. `piped_width`: columns where none are known.
+
+    Where the terminal is too narrow for a table that can be read, each row is lines of name and value.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -64,14 +68,27 @@ def show_table(
     if not rows:
         print(f"{title}: none")
         return
+    console = Console()
+    # A file or a pipe has no width; 80 would fold most cells.
+    width = console.width if console.is_terminal or os.environ.get("COLUMNS") else piped_width
+    if _needed(rows, columns) > width:
+        print(title)
+        for row in rows:
+            show_record("", {column: row.get(column) for column in columns})
+        return
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         table.add_row(*(escape(cell(row.get(column))) for column in columns))
-    console = Console()
-    # A file or a pipe has no width; 80 would fold most cells.
-    Console(width=None if console.is_terminal or os.environ.get("COLUMNS") else piped_width).print(table)
+    Console(width=width).print(table)
+
+
+def _needed(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
+    """How wide a table must be: columns to copy from whole, the others not folded below `LEAST`, and the rules."""
+    widest = {column: max(len(column), *(len(cell(row.get(column))) for row in rows)) for column in columns}
+    shown = (size if column in UNBROKEN else min(size, LEAST) for column, size in widest.items())
+    return sum(shown) + 3 * len(columns) + 1
 
 
 def one_of(option: str, value: str, words: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from postdesk.console import cell, show_json, show_text
+from postdesk.console import cell, show_json, show_table, show_text
 
 STRANGE = "a\x1b[2J\x07\x9b31m\x7f\x85\u202egnp\u2028\ufeff\ud800\U000e0041å ✓\n\t"
 
@@ -26,3 +26,17 @@ def test_T57_no_line_of_a_text_looks_like_ours(capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert "── reply · anna@nordvik.test" in printed and "       Send it." in printed
     assert all(not line or (line.startswith("   ") and line.isprintable()) for line in printed.split("\n"))
+
+
+@pytest.mark.parametrize(("columns", "drawn"), [("80", False), ("120", True)])
+def test_a_table_too_wide_for_the_terminal_is_lines(
+    columns: str, drawn: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    row = {"id": "01m85t3h0w000fyek5jf2gvk3e", "author": "grace@harbour.example", "why": "x " * 30, "late": True}
+    row |= {"received": "2026-11-24 09:03", "state": "article-added"}
+    show_table("held", [row], ("id", "author", "why", "late", "received", "state"))
+    printed = capsys.readouterr().out
+    assert ("│" in printed) == drawn and "01m85t3h0w000fyek5jf2gvk3e" in printed and "yes" in printed
+    assert drawn or "  author           grace@harbour.example\n" in printed, "whole, to copy from"
+    assert max(map(len, printed.splitlines())) <= int(columns)
