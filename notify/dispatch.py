@@ -158,6 +158,9 @@ def _compose(desk: Dispatch, claimed: Claimed) -> Composed | Unfit | _Suppressed
         if suppressed:
             return _Suppressed(reason=f"its address is suppressed: {suppressed}")
         rows = find_mail_rows(session, claimed)
+    if rows.access and rows.access.link and not rows.access.link.is_open:
+        # Whoever asks twice has one mail too many. No failure: else strangers could raise the alarm that failures do.
+        return _Suppressed(reason="its link is void: a newer one took its place, or it was used")
     try:
         mail = outgoing(rows, desk.letterhead)
         return mail if isinstance(mail, Unfit) else compose(mail, desk.renderer)

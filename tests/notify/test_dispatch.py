@@ -19,6 +19,8 @@ from models.decision import Fields, Notice
 from models.delivery import count_failed, find_deliveries
 from models.mail import AttachmentRef, Mailbox
 from models.outbox import OUTBOX, enqueue, retry, suppress
+from models.sign_in import ask_sign_in
+from models.staff import add_agent
 from models.ticket import NewArticle, NewTicket, add_article, open_ticket
 from models.vocabulary import ArticleKind, MailName, ParticipantRole, SuppressionReason
 from notify import dispatch
@@ -105,6 +107,17 @@ def row(engine: sa.Engine, id: int) -> Any:
 def statuses(engine: sa.Engine) -> list[str]:
     with engine.connect() as connection:
         return [str(one) for one in connection.execute(sa.select(OUTBOX.c.status).order_by(OUTBOX.c.id)).scalars()]
+
+
+def test_of_two_links_the_newer_one_leaves_and_the_other_is_no_failure(desk: Dispatch, sink: Sink) -> None:
+    """Anybody may ask for a link in somebody's name, twice at once: that is nothing an operator must look at."""
+    with transaction(desk.engine) as session:
+        add_agent(session, ANNA, "Anna Berg", NOW)
+        for _ in range(2):
+            ask_sign_in(session, ANNA, NOW + timedelta(minutes=15), NOW, language="en")
+    while run_once(desk, "w"):
+        pass
+    assert statuses(desk.engine) == ["suppressed", "sent"] and len(sink.messages) == 1
 
 
 def test_a_promise_leaves_once(desk: Dispatch, sink: Sink) -> None:
