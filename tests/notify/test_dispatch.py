@@ -115,7 +115,7 @@ def test_of_two_links_the_newer_one_leaves_and_the_other_is_no_failure(desk: Dis
         add_agent(session, ANNA, "Anna Berg", NOW)
         for _ in range(2):
             ask_sign_in(session, ANNA, NOW + timedelta(minutes=15), NOW, language="en")
-    while run_once(desk, "w"):
+    while run_once(desk, "w").settled:
         pass
     assert statuses(desk.engine) == ["suppressed", "sent"] and len(sink.messages) == 1
 
