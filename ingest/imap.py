@@ -155,7 +155,6 @@ class _Polling:
                     return
                 self._wait(client)
         finally:
-            client.wire.tell_alerts()
             client.close()
 
     def _open(self, client: Imap) -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from imapclient.exceptions import ProtocolError
 
-from ingest.defects import ScanLimits
 from ingest.imap_wire import Imap
 from ingest.parse import parse
 from ingest.pipeline_parts import Pipeline
@@ -161,15 +160,15 @@ def hold_unfetched(desk: Pipeline, place: Place, address: str, fault: str) -> Re
 
 
 def _hold(desk: Pipeline, mail_id: str, head: bytes, envelope: Envelope, ruling: Decision, *, key: str = "") -> Receipt:
-    """Only the header is read: what stands below it is for the pipeline's workers, which have limits."""
+    """Only the header is read here: what stands below it is for the pipeline's workers, which have limits."""
     sha256, size = desk.blobs.put_bytes(head)
     desk.blobs.sync()
+    header = head[: head.find(b"\r\n\r\n") + 4] if b"\r\n\r\n" in head else head
     with tempfile.TemporaryDirectory(prefix="postdesk-fetch-") as folder:
         path = Path(folder) / mail_id
-        path.write_bytes(head)
-        spooled = SpooledMail(id=mail_id, path=path, offset=0, size=size, sha256=sha256, envelope=envelope)
-        mail = parse(spooled, desk.blobs, ScanLimits(size=-1))
-    mail = replace(mail, content_key=key or mail.content_key)
+        path.write_bytes(header)
+        spooled = SpooledMail(id=mail_id, path=path, offset=0, size=len(header), sha256=sha256, envelope=envelope)
+        mail = replace(parse(spooled, desk.blobs), size=size, content_key=key or sha256)
 
     def write() -> Receipt:
         now = desk.now()
@@ -200,13 +199,14 @@ def _is_there(client: Imap, uid: int) -> bool:
 
 
 def _id(place: Place, piece: _Piece) -> str:
-    """Sorts by arrival in the mailbox, as the ids of the spool do; the size keeps apart what a server that was restored
-    from a backup gives under the same UID. A time that can't be is none."""
+    """Sorts by arrival in the mailbox (to the second, then by UID), as the ids of the spool do. The size keeps apart
+    what a server that was restored from a backup gives under the same UID. A time that can't be is none."""
     arrived = piece.arrived.astimezone(UTC) if piece.arrived else None
     may_be = arrived is not None and arrived < datetime.now(UTC) + timedelta(days=1)
     ms = max(int(arrived.timestamp() * 1000), 0) if arrived and may_be else 0
     text = f"{place.mailbox}\n{place.uidvalidity}\n{place.uid}\n{piece.size}"
-    number = ms << 80 | int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:10], "big")
+    chance = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")
+    number = ms << 80 | (place.uid & 0xFFFF) << 64 | chance
     return "".join(_LETTERS[number >> shift & 31] for shift in range(125, -1, -5))
 
 

@@ -9,6 +9,7 @@ end, an octet a minute, and half a mail where the connection breaks off (threats
 """
 
 import imaplib
+import re
 import socket
 import ssl
 import time
@@ -28,6 +29,8 @@ MAX_LINE = 4 << 20  # one line lists all UIDs that are new: 400,000 and more
 MAX_ANSWER = 8 << 20
 LOOK = 0.25  # seconds between two looks at the event that ends all
 ALERTS = 5  # of one answer
+
+_ALERT = re.compile(rb"\[ALERT\] ?(.{0,200})", re.IGNORECASE)
 
 
 class Stopped(Exception):
@@ -75,12 +78,19 @@ class Wire(imaplib.IMAP4):
 
     def send(self, data: Any) -> None:
         """A new command, or more of one: the answer begins now, and what was said before is forgotten but for BYE."""
-        self.tell_alerts()
         for kind in [kind for kind in self.untagged_responses if kind != "BYE"]:
             del self.untagged_responses[kind]
         self._allow(ANSWER_SECONDS)
         self.sock.settimeout(SILENCE)
         super().send(data)
+
+    def _get_response(self) -> bytes | None:
+        """RFC 9051 §7.1: a person must see what the server says as an ALERT."""
+        line: bytes | None = super()._get_response()  # type: ignore[misc]
+        if line is not None and self._alerts < ALERTS and (found := _ALERT.search(line)):
+            self._alerts += 1
+            self._told(found[1].decode("utf-8", "replace"))
+        return line
 
     def readline(self) -> bytes:
         searched = 0
@@ -139,17 +149,13 @@ class Wire(imaplib.IMAP4):
             except TimeoutError:
                 alive()
 
-    def tell_alerts(self) -> None:
-        """RFC 9051 §7.1: a person must see what the server says as an ALERT."""
-        for text in self.untagged_responses.pop("ALERT", ())[:ALERTS]:
-            self._told(text.decode("utf-8", "replace")[:200] if isinstance(text, bytes) else "")
-
     # -- within
 
     def _allow(self, seconds: float) -> None:
         """The next answer may take as long and be as large."""
         self._until = time.monotonic() + seconds
         self._room = MAX_ANSWER
+        self._alerts = 0
 
     def _fill(self) -> None:
         """More octets into the buffer. TimeoutError where none come."""
