@@ -184,6 +184,12 @@ def _dns(desk: "Desk") -> Iterator[Finding]:
     return look(desk)
 
 
+def _imap(desk: "Desk") -> Iterator[Finding]:
+    from postdesk.doctor_imap import look
+
+    return look(desk)
+
+
 def _portal(desk: "Desk") -> Finding:
     """Do the links in mails lead where people can go?"""
     from notify.smarthost import is_loopback
@@ -217,6 +223,7 @@ CHECKS: dict[str, Callable[["Desk"], Finding | Iterator[Finding]]] = {
     "access": _access,
     "authentication": _authentication,
     "dns": _dns,
+    "imap": _imap,
     "portal": _portal,
     "python": _python,
 }
@@ -234,6 +241,7 @@ REPAIRS = {
     "access": "mend what `database` says first",
     "authentication": "mend `nameservers`",
     "dns": "mend `nameservers`, or the file that the error names",
+    "imap": "mend what `database` says first",
     "portal": 'portal_url = "https://desk.nordvik.test", the address of the proxy that speaks TLS (docs/operations.md)',
     "python": "use the newest patch release of Python",
 }
