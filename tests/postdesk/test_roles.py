@@ -5,8 +5,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from postdesk.roles import ROLES
+from postdesk import roles
 from tests.desk import TestDesk, mail, wait_until
+
+ROLES = set(roles.ROLES) - {"fetch"}  # nothing is fetched here: tests/walk/test_fetching.py
 
 
 @pytest.fixture
@@ -77,7 +79,8 @@ def test_only_what_is_asked_for(desk: TestDesk) -> None:
         wait_until(lambda: len(_roles(supervisor.pid)) == 2, "two roles")
     refused = desk.call("run", "--only", "listen,portals")
     assert refused.returncode == 2
-    assert "the roles are listen, pipeline, dispatch, schedule" in refused.stderr
+    assert "--only fetch: set [[imap]]" in desk.call("run", "--only", "fetch").stderr
+    assert "the roles are listen, fetch, pipeline, dispatch, schedule" in refused.stderr
 
 
 def test_a_poisoned_mail_that_is_dropped_keeps_its_raw_mail(desk: TestDesk) -> None:
