@@ -25,7 +25,7 @@ from typing import Any
 from end_to_end import databases, generate, manifest
 from fresh_desk import FreshDesk
 
-from ingest import pipeline
+from ingest import pipeline, reading
 from ingest.spool_write import BATCH_OCTETS
 from models.mail import Envelope
 from models.vocabulary import Source
@@ -93,7 +93,8 @@ class Clocks:
 def stages(clocks: Clocks, stage: pipeline.Pipeline) -> None:
     """Put a clock on every stage."""
     module: Any = pipeline
-    for name in ("parse", "look_for", "gather", "decide", "record"):
+    clocks.wrap("parse", reading, "parse")
+    for name in ("look_for", "gather", "decide", "record"):
         clocks.wrap(name, module, name)
     clocks.wrap("begin, commit", module, "_record_all")
     for name in ("claim", "finish"):

@@ -6,25 +6,21 @@ or a blob store that is away (or full) costs no attempt.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from threading import Event
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
-from structlog.contextvars import bound_contextvars
 
-from ingest.killable import limited
-from ingest.parse import parse
-from ingest.pipeline_parts import Pipeline
+from ingest.pipeline_parts import Pipeline, warm_up
 from ingest.poison import ShuntWatch
+from ingest.reading import read_all
 from ingest.spool import Claim
 from models.blobs import is_store_away
-from models.db import is_outage, reading, retrying, transaction
-from models.decision import Clues, Receipt
+from models.db import is_outage, retrying, transaction
+from models.decision import Receipt
 from models.facts import gather
 from models.failpoint import failpoint
 from models.mail import ParsedMail, SpooledMail
@@ -52,20 +48,10 @@ def deliver_one(mail: ParsedMail, session: Session, policy: Policy, keys: Keys, 
     return record(session, mail, decision, now)
 
 
-def read_one(spooled: SpooledMail, desk: Pipeline) -> ParsedMail:
-    """Keep and parse a mail and ask who its author is, outside any transaction. One that costs too much kills us."""
-    desk.blobs.put_file(spooled.path, spooled.offset, spooled.size, spooled.sha256)
-    with bound_contextvars(mail=spooled.id), limited(desk.cpu_seconds, desk.wall_seconds):
-        mail = parse(spooled, desk.blobs)
-        if desk.authenticate and mail.author:
-            mail = replace(mail, auth=desk.authenticate(spooled, mail.author))
-    return mail
-
-
 def run(desk: Pipeline, worker: str, stop: Event, *, until_idle: bool = False, poll: float = 1.0) -> None:
     """Deliver what the spool gives, as `worker`, until `stop` is set (or nothing is due)."""
     shunt = ShuntWatch(desk.spool, desk.engine, desk.now)
-    _warm_up(desk)
+    warm_up(desk)
     while not stop.is_set():
         shunt.look()
         claim = desk.spool.claim(worker, MOST_AT_ONCE)
@@ -76,14 +62,6 @@ def run(desk: Pipeline, worker: str, stop: Event, *, until_idle: bool = False, p
             return
         else:
             desk.spool.wait_for_new(poll)
-
-
-def _warm_up(desk: Pipeline) -> None:
-    """Connect and have the statements ready before a mail waits: for the first they took 30 ms. Any fault shows later,
-    with a mail in hand."""
-    nobody = Clues(spool_id="", content_key="", author="nobody@postdesk.invalid", author_domains=("postdesk.invalid",))
-    with suppress(SQLAlchemyError), reading(desk.engine) as session:
-        gather(session, nobody, desk.now())
 
 
 def deliver(desk: Pipeline, claim: Claim) -> None:
@@ -114,7 +92,7 @@ def _is_away(fault: Exception) -> bool:
 def _fault(desk: Pipeline, mails: Sequence[SpooledMail]) -> Exception | None:
     """Deliver `mails`; what kept them from being delivered. Those recorded before a fault are known by their ids."""
     try:
-        parsed = [read_one(mail, desk) for mail in mails]
+        parsed = read_all(mails, desk)
         failpoint("pipeline.after-parse")
         desk.blobs.sync()  # what the rows name is durable before they are; nobody waits for the disk in a transaction
         most = TOGETHER[desk.engine.dialect.name]

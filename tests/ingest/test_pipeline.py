@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 
 import pytest
 import sqlalchemy as sa
@@ -97,6 +97,23 @@ def test_a_mail_is_recorded_once_however_often_it_is_run(make: Make) -> None:
     _work(desk)
     assert _states(desk) == {"ticket-opened": 1}
     assert desk.spool.counts().new == 0
+
+
+def test_authors_are_asked_after_at_once(make: Make) -> None:
+    """F36: a forger's silent name servers cost each of his mails seconds; nobody waits for them one after the other."""
+    all_ask = Barrier(20)
+
+    def silent(spooled: SpooledMail, author: Mailbox) -> AuthEvidence:
+        all_ask.wait(10)  # broken, and the mail with it, where another is asked after first
+        return AuthEvidence(belief=Belief.UNPROVED, evidence=(spooled.id,))
+
+    desk = make(silent)
+    spooled = desk.spool.put_batch([_mail(f"slow-{number}") for number in range(20)])
+    _work(desk)
+    with reading(desk.engine) as session:
+        rows = list_ledger(session)
+        evidence = {row["id"]: (show_ledger(session, row["id"]) or {})["auth"]["evidence"] for row in rows}
+    assert evidence == {mail.id: [mail.id] for mail in spooled}, "each has its own"
 
 
 def _failing_for(desk_of: Make, marker: bytes, error: Exception) -> Pipeline:
