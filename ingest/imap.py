@@ -125,7 +125,7 @@ class _Polling:
             log.warning("imap-lease-lost")
         except Refused as refusal:
             return self._failed(REFUSED_PAUSE * random.uniform(1.0, 1.2), str(refusal))
-        except Exception as error:
+        except Exception as error:  # RFC 9051 §5.4: a server may end the connection at any time
             proved = time.monotonic() - self.began > PROVED
             self.faults = 1 + (0 if proved else self.loan.faults)
             pause = min(FIRST_PAUSE * 2.0 ** min(self.faults - 1, 20), LONGEST_PAUSE)

@@ -93,7 +93,7 @@ def bring(
     `envelope`: what stands for it, from the beginning of the mail. `alive` is called between the pieces.
     """
     piece = _ask(client, place.uid, 0)
-    if piece.octets is None:
+    if piece.octets is None:  # RFC 9051 §7.5: others may expunge it at any time
         if _is_there(client, place.uid):
             raise ProtocolError("the server lists the mail and does not give it")
         return Brought(outcome=Outcome.GONE)

@@ -1,5 +1,6 @@
 """An IMAP server that means harm, or is broken (T15, T56; fault F23): no crash, no memory, no loop, no secret told."""
 
+import base64
 import resource
 import socket
 import ssl
@@ -325,6 +326,34 @@ def test_a_server_that_always_has_news_is_asked_at_most_twice_a_second(fetcher: 
         stop.set()
         thread.join(3)
     assert sum(b"SEARCH" in line for line in server.heard) <= 5
+
+
+def test_rfc2177_idle_is_renewed(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert imap.IDLE_SECONDS < 29 * 60
+    monkeypatch.setattr(imap, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(imap, "BREATH", 0.01)
+    stop = Event()
+    with ImapServer({}) as server:
+        thread = threading.Thread(target=follow, args=(account_on(server.port), fetcher, stop))
+        thread.start()
+        wait_until(lambda: server.heard.count(b"DONE") >= 3, "a third IDLE")
+        stop.set()
+        thread.join(3)
+    assert server.connections == 1
+
+
+def test_a_password_that_login_cannot_carry(fetcher: Fetcher) -> None:
+    """AUTHENTICATE PLAIN can; quotes and backslashes are no end of anything."""
+    with ImapServer({}, {"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n"}) as server:
+        account = account_on(server.port, password="sésame")
+        assert fetch(account, fetcher) == 0
+        assert "ASCII only" in polled(fetcher, account).fault
+        make_due(fetcher)
+        fetch(account_on(server.port, password='a" \\b'), fetcher)
+        assert any(line.endswith(b'LOGIN "support" "a\\" \\\\b"') for line in server.heard)
+        del server.answers[b"CAPABILITY"]
+        fetch(account, fetcher)
+    assert base64.b64encode("\0support\0sésame".encode()) in server.heard
 
 
 def test_a_server_without_idle_is_polled(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,51 @@ def test_a_mistake_is_told(config: Path, text: str, told: str) -> None:
     assert told in str(failure.value)
 
 
+MAILBOX = 'vendor_domain = "nordvik.test"\n[[imap]]\nhost = "imap.test"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('password = "x"', "[[imap]] number 1: user: Field required"),
+        ('user = "u"', '[[imap]] number 1: write password_file = "imap-password"'),
+        ('user = "u"\npassword = "x"\npassword_file = "y"', "not both"),
+        ('user = "u"\npassword = "hunter2"\npasswort = "y"', "[[imap]] number 1: passwort: Extra inputs"),
+        ('user = "u"\npassword = "hunter2"\ntls = "off"', "this machine only"),
+        ('user = "u"\npassword = "hunter2"\nafter = "move"', 'move_to = "another folder" go together'),
+        ('user = "u"\npassword = "hunter2"\nmove_to = "INBOX"', "go together"),
+        ('user = "u\\r\\nx LOGOUT"\npassword = "hunter2"', "[[imap]] number 1: user: String should match"),
+        ('user = "u"\npassword = "hunter2\\r\\nx LOGOUT"', "on one line, without control characters"),
+        ('user = "u"\npassword = "hunter2"\nfolder = "a\\r\\nb"', "folder: String should match"),
+        ('user = "u"\npassword = "hunter2"\nsince = "yesterday"', "since: Input should be a valid date"),
+    ],
+)
+def test_a_mistake_in_a_mailbox_is_told(config: Path, text: str, told: str) -> None:
+    """RFC 3501 §11.1: no password in clear; nothing that ends a command line gets into one."""
+    config.write_text(MAILBOX + text)
+    with pytest.raises(SettingsError) as failure:
+        load(config)
+    assert told in str(failure.value)
+    assert "hunter2" not in str(failure.value)
+
+
+def test_mailboxes_stand_in_the_file_or_in_the_environment(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text(MAILBOX + 'user = "u"\npassword_file = "imap-password"\nsince = 2026-11-24')
+    (mailbox,) = load(config).imap
+    assert (mailbox.real_port, mailbox.password_file) == (993, config.parent / "imap-password")
+    assert str(mailbox.since) == "2026-11-24"
+    one = '[{"host": "localhost", "tls": "off", "user": "u", "password": "hunter2"}]'
+    monkeypatch.setenv("POSTDESK_IMAP", one)
+    (mailbox,) = load(config).imap
+    assert mailbox.real_port == 143 and "hunter2" not in repr(mailbox)
+    monkeypatch.setenv("POSTDESK_IMAP", one.replace("u", "", 1))
+    with pytest.raises(SettingsError, match="POSTDESK_IMAP: "):
+        load(config)
+    monkeypatch.setenv("POSTDESK_IMAP", "imap.test")
+    with pytest.raises(SettingsError, match="write a JSON list"):
+        load(config)
+
+
 def test_a_missing_file_is_told(config: Path) -> None:
     with pytest.raises(SettingsError, match="postdesk init"):
         load(config)
