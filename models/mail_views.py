@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from models.access_views import AccessRows, find_access_rows
 from models.customer import CUSTOMER
+from models.open_tickets import OpenTickets, find_company_tickets, find_own_tickets
 from models.outbox import OUTBOX, Claimed
 from models.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, TICKET
 from models.vocabulary import ArticleKind, MailName, ParticipantRole
@@ -71,10 +72,13 @@ class MailRows:
     participant: ParticipantView | None = None  # the recipient on the ticket
     message_ids: tuple[str, ...] = ()  # the first of the thread, then the newest, oldest first
     access: AccessRows | None = None  # of a mail about access
+    open_tickets: OpenTickets | None = None  # of a table of them
 
 
 def find_mail_rows(session: Session, claimed: Claimed) -> MailRows:
     """The rows behind one claimed outbox row."""
+    if claimed.mail is MailName.TICKET_STATUS:
+        return MailRows(claimed=claimed, open_tickets=_open_tickets(session, claimed))
     if claimed.ticket is None:
         return MailRows(claimed=claimed, access=find_access_rows(session, claimed.context))
     connection = session.connection()
@@ -89,6 +93,14 @@ def find_mail_rows(session: Session, claimed: Claimed) -> MailRows:
         participant=_participant(connection, claimed.participant),
         message_ids=_message_ids(connection, claimed.ticket, claimed.recipient.lower(), claimed.id),
     )
+
+
+def _open_tickets(session: Session, claimed: Claimed) -> OpenTickets:
+    """Those that the recipient may see now: the row says only who asked, and for what."""
+    contact = claimed.context.get("contact")
+    if not claimed.context.get("every"):
+        return find_own_tickets(session, None if contact is None else int(contact), claimed.recipient)
+    return OpenTickets() if contact is None else find_company_tickets(session, int(contact))
 
 
 def _ticket(connection: sa.Connection, number: int) -> TicketView | None:

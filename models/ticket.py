@@ -245,12 +245,16 @@ def update_ticket(
 
 
 def join_ticket(session: Session, ticket: int, address: str, role: ParticipantRole, *, name: str = "") -> int:
-    """The id of the participant with this address, who takes part from now on. A role once given stays."""
+    """The id of the participant with this address, who takes part from now on. A role once given stays; who had left
+    is back."""
     connection = session.connection()
     row = {"ticket": ticket, "address": address_key(address), "name": storable(name), "role": role, "generation": 1}
     made = connection.execute(insert_new(PARTICIPANT, connection.dialect.name, "id"), row).scalar()
     if made is None:
-        made = connection.execute(_TAKES_PART, {"number": ticket, "who": address_key(address)}).scalar_one()
+        there = connection.execute(_TAKES_PART, {"number": ticket, "who": address_key(address)}).one()
+        made = there.id
+        if there.role is ParticipantRole.LEFT:
+            connection.execute(sa.update(PARTICIPANT).where(PARTICIPANT.c.id == made).values(role=role))
     return int(made)
 
 
@@ -302,10 +306,6 @@ def pass_tickets(session: Session, customer: int, giver: tuple[int, str], taker:
     for ticket in tickets:
         join_ticket(session, ticket, taker[1], ParticipantRole.STAND_IN)
         who = PARTICIPANT.c.ticket == ticket
-        again = sa.update(PARTICIPANT).where(who, PARTICIPANT.c.address == address_key(taker[1]))
-        connection.execute(
-            again.where(PARTICIPANT.c.role == ParticipantRole.LEFT).values(role=ParticipantRole.STAND_IN)
-        )
         leaves = sa.update(PARTICIPANT).where(who, PARTICIPANT.c.address == address_key(giver[1]))
         connection.execute(
             leaves.where(PARTICIPANT.c.role == ParticipantRole.STAND_IN).values(
@@ -340,6 +340,6 @@ _TOUCH = (
 _MOVE = _TOUCH.values(status=sa.bindparam("new_status"), closed_at=sa.bindparam("new_closed_at"))
 _ADD = sa.insert(ARTICLE).returning(ARTICLE.c.id)
 _ATTACH = sa.insert(ATTACHMENT)
-_TAKES_PART = sa.select(PARTICIPANT.c.id).where(
+_TAKES_PART = sa.select(PARTICIPANT.c.id, PARTICIPANT.c.role).where(
     PARTICIPANT.c.ticket == sa.bindparam("number"), PARTICIPANT.c.address == sa.bindparam("who")
 )

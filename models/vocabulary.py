@@ -202,6 +202,9 @@ class MailName(StrEnum):
     COLLEAGUE_HELD = "colleague_held"
     COLLEAGUE_ASK = "colleague_ask"
     COMMAND_ANSWER = "command_answer"
+    # tickets by mail
+    TICKET_COMMAND = "ticket_command"  # the receipt of a command about tickets: done or not, and why
+    TICKET_STATUS = "ticket_status"  # the table of open tickets
 
 
 class MailClass(StrEnum):
@@ -278,6 +281,30 @@ class Command(StrEnum):
     RELEASE = "release"
     DECLINE = "decline"
     TAKE_BACK = "take-back"
+
+
+class TicketCommand(StrEnum):
+    """What a customer's mail can order where it says nothing else (rules/ticket_commands.py)."""
+
+    CLOSE = "close"
+    REOPEN = "reopen"
+    STATUS = "status"  # my open tickets
+    STATUS_ALL = "status-all"  # those of the whole company
+    CC = "cc"  # a colleague takes part
+    HELP = "help"
+
+
+class TicketAnswer(StrEnum):
+    """What became of a command about tickets."""
+
+    DONE = "done"
+    ALREADY = "already"  # it is so
+    TOO_LATE = "too-late"  # closed longer ago than a ticket reopens
+    NO_TICKET = "no-ticket"  # the mail answers none
+    NOT_OURS = "not-ours"  # the colleague is of no domain of the customer's, nor of its partner
+    NOT_YOURS = "not-yours"  # for superusers only
+    NOT_PROVED = "not-proved"  # nothing shows that the author wrote it, or it may be sent again
+    UNKNOWN = "unknown"  # begins with a slash, and is no word that we know
 
 
 class Answer(StrEnum):

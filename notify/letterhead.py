@@ -1,5 +1,6 @@
 """What all mails of a desk share, and what the catalogue says of each."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ from models.vocabulary import MailboxPurpose, MailClass
 from notify.render import Plain
 from rules.policy import Policy
 from rules.tokens import Keys
+
+# What mail programs put before the subject of an answer, in the languages of our customers and their neighbours.
+_ANSWERS = re.compile(r"\s{0,8}(?:re|sv|vs|aw|antw|odp|rif)(?:\[[0-9]{1,3}\])?\s?[:：]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +51,8 @@ class CataloguedMail:
     null_return_path: bool = False
     takes_orders: bool = False  # its Reply-To is made for its one recipient: the first line of a reply is an order
     calendar: Callable[[MailRows, Letterhead], str | None] | None = None  # an iCalendar file
+
+
+def reply_subject(subject: str) -> str:
+    """The customer's own subject with one "Re:"; untouched where he has one in any language."""
+    return subject if _ANSWERS.match(subject) else f"Re: {subject}".rstrip()

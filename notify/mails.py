@@ -6,17 +6,18 @@ Pure. Tokens are minted here, while composing, so that no secret lies in a row. 
 (an agent's words), a receipt (answers one mail, by itself) or a notice; see notify/compose.py for what that means.
 """
 
-import re
 import shlex
 from collections.abc import Mapping
 
 from models.mail import Mailbox
 from models.mail_views import ArticleView, MailRows, TicketView
-from models.vocabulary import MailClass, MailName, StaffTask, Undelivered
+from models.vocabulary import MailClass, MailName, StaffTask, TicketCommand, Undelivered
 from notify.access_mails import ACCESS_MAILS
 from notify.compose import OutgoingMail, Unfit
-from notify.letterhead import CataloguedMail, Letterhead
+from notify.letterhead import CataloguedMail, Letterhead, reply_subject
 from notify.render import Plain
+from notify.ticket_mails import TICKET_MAILS
+from rules.ticket_commands import ticket_word
 from rules.tokens import (
     mint_loop_marker,
     mint_message_id,
@@ -30,8 +31,6 @@ __all__ = ["CATALOGUE", "Letterhead", "outgoing", "reply_subject"]
 
 QUOTE_CAP = 5_000  # characters of an answered mail that are quoted below our answer
 NOTICE_CAP = 50_000  # characters of a customer's text that an agent's notice carries
-# What mail programs put before the subject of an answer, in the languages of our customers and their neighbours.
-_ANSWERS = re.compile(r"\s{0,8}(?:re|sv|vs|aw|antw|odp|rif)(?:\[[0-9]{1,3}\])?\s?[:：]", re.IGNORECASE)
 FIELDS = ("product", "erp", "erp_version", "product_version")
 
 
@@ -90,6 +89,7 @@ def _acknowledgement(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]
         "number": rows.ticket.number,
         **(fields if echo else dict.fromkeys(FIELDS)),
         "missing": tuple(name for name in FIELDS if not fields[name]),
+        "help": ticket_word(TicketCommand.HELP, rows.claimed.language),
         "files": _files(rows.article) if echo else (),
     }
 
@@ -116,6 +116,7 @@ def _agent_notice(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | 
         "subject": rows.ticket.subject,
         "number": rows.ticket.number,
         "new": article.first,
+        "order": str(rows.claimed.context.get("order") or ""),
         "author": f"{article.author_name} <{article.author}>" if article.author_name else article.author,
         "customer": rows.ticket.customer,
         **_fields(rows.ticket),
@@ -180,15 +181,11 @@ CATALOGUE: Mapping[MailName, CataloguedMail] = {
     MailName.STAFF_TASK: CataloguedMail(kind=MailClass.NOTICE, context=_staff_task, threaded=False),
     MailName.ANSWER_UNDELIVERED: CataloguedMail(kind=MailClass.NOTICE, context=_answer_undelivered, threaded=False),
     **ACCESS_MAILS,
+    **TICKET_MAILS,
 }
 
 
 # --- what they share --------------------------------------------------------------------------------------------
-
-
-def reply_subject(subject: str) -> str:
-    """The customer's own subject with one "Re:"; untouched where he has one in any language."""
-    return subject if _ANSWERS.match(subject) else f"Re: {subject}".rstrip()
 
 
 def _sender_name(rows: MailRows, letterhead: Letterhead, kind: MailClass) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
+from unicodedata import combining, east_asian_width
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -121,6 +122,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         self.policies["ext.i18n.trimmed"] = True
         self.globals.clear()
         self.filters = {
+            "column": _column,
             "datetime": _datetime,
             "day": _day,
             "filesize": _filesize,
@@ -227,6 +229,21 @@ def _filesize(context: Context, octets: int) -> str:
             language = context["language"]
             return f"{format_decimal(number, '0.#' if number < 10 else '0', locale=language)} {unit}"
     return f"{octets} B"
+
+
+def _column(value: str | int, width: int) -> str:
+    """A cell of a table in plain text: `width` columns wide and two apart from the next, cut where it is longer."""
+    text = " ".join(str(value).split())
+    if _columns(text) > width:
+        while text and _columns(text) > width - 1:
+            text = text[:-1]
+        text = f"{text.rstrip()}…"
+    return text + " " * (width + 2 - _columns(text))
+
+
+def _columns(text: str) -> int:
+    """How wide a text is in a fixed-width font (UAX 11): wide letters take two columns, combining marks none."""
+    return sum(2 if east_asian_width(one) in "WF" else 0 if combining(one) else 1 for one in text)
 
 
 def _mailto(body: str, address: str, subject: str) -> str:

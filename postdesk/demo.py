@@ -36,7 +36,8 @@ from postdesk.wiring import Desk, host_and_port
 
 MARK = "made-by-postdesk-demo"  # only a folder with this file is ever deleted
 OUTBOX = "outbox"
-ANSWERS = ("acknowledgement", "unknown_author", "command_answer")  # what answers a mail by itself
+# what answers a mail by itself
+ANSWERS = ("acknowledgement", "unknown_author", "command_answer", "ticket_command", "ticket_status")
 PATIENCE = 60.0  # seconds that a step may take on a slow machine
 SMTP_PORT, HTTP_PORT = 2525, 8800
 

@@ -26,6 +26,7 @@ from rules.commands import read_command
 from rules.decide import decide
 from rules.fields import read_fields
 from rules.policy import Policy
+from rules.ticket_commands import TicketOrder, read_ticket_command
 from rules.tokens import Keys
 
 HASHED_AT_MOST = 1024**3  # octets
@@ -41,8 +42,9 @@ class RawFile:
 
 def _commands(mail: ParsedMail) -> list[str]:
     """What the mail orders by its words; whether it may is in the trace."""
-    ordered = read_command(mail.text)
-    return [ordered.command.value] if ordered else []
+    ordered, asked = read_command(mail.text), read_ticket_command(mail.text)
+    found = [ordered.command.value] if ordered else []
+    return [*found, asked.command.value] if isinstance(asked, TicketOrder) else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

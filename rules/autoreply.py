@@ -75,8 +75,9 @@ def unknown_author(case: Case, tongue: Tongue) -> tuple[tuple[Notice, ...], str]
     return (notice,), f"unknown author: told {case.author}"
 
 
-def obstacle_to_answer(case: Case) -> str | None:
-    """What forbids any automatic answer to this mail, whoever wrote it."""
+def obstacle_to_answer(case: Case, *, repeats: bool = False) -> str | None:
+    """What forbids any automatic answer to this mail, whoever wrote it. `repeats`: a proved command, which says the
+    same each time it is given; what it may cost is its budget."""
     mail, policy = case.mail, case.policy
     if mail.envelope.source is Source.ARCHIVE:
         return "the archive is read in silence"
@@ -96,7 +97,7 @@ def obstacle_to_answer(case: Case) -> str | None:
     if re.search(r"\b(?:all|autoreply)\b", suppress):
         return "X-Auto-Response-Suppress"
     sent = case.facts.sent
-    if sent.same_words_last_month and sent.to_author_last_month >= policy.automatic_per_pair:
+    if not repeats and sent.same_words_last_month and sent.to_author_last_month >= policy.automatic_per_pair:
         return "the same words came before, and the author was answered often enough"
     return None
 

@@ -15,6 +15,7 @@ from models.names import canonical_address, canonical_domain, parent_domains, sk
 from models.vocabulary import MailboxPurpose
 from rules.access_form import read_asked
 from rules.policy import Policy
+from rules.ticket_commands import TicketOrder, read_ticket_command
 from rules.tokens import (
     Keys,
     check_loop_marker,
@@ -152,8 +153,10 @@ def _reported(mail: ParsedMail, policy: Policy, keys: Keys) -> tuple[int, ...]:
 
 
 def _people(mail: ParsedMail, author: str | None, policy: Policy) -> tuple[str, ...]:
-    """Canonical addresses of To and Cc, but for the author and ourselves."""
-    named = (canonical_address(mailbox.address) for mailbox in (*mail.to, *mail.cc)[:ADDRESSES_LIMIT])
+    """Canonical addresses of To and Cc and of whom a command names, but for the author and ourselves."""
+    order = read_ticket_command(mail.text)
+    ordered = order.colleague if isinstance(order, TicketOrder) else None  # `cc jon@acme.test`
+    named = (ordered, *(canonical_address(mailbox.address) for mailbox in (*mail.to, *mail.cc)[:ADDRESSES_LIMIT]))
     others = dict.fromkeys(one for one in named if one and one != author and not policy.is_own(one))
     return tuple(_first(others, CC_LIMIT))
 

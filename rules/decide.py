@@ -10,7 +10,7 @@ from datetime import datetime
 from models.decision import Action, Decision, Facts, Hold, SpendProof
 from models.mail import ParsedMail
 from models.vocabulary import LedgerState, Reason
-from rules import accept, access_mail, agent, authn, duplicate, machine, requester, thread
+from rules import accept, access_mail, agent, authn, duplicate, machine, requester, thread, ticket_mail
 from rules.authn import obstacle_to_order
 from rules.case import Case, Gate
 from rules.policy import Policy
@@ -28,6 +28,7 @@ GATES: tuple[tuple[str, Gate], ...] = (
     ("agent", agent.agent_by_mail),
     ("belief", authn.refuted),
     ("ticket", thread.named_beside),
+    ("command", ticket_mail.by_command),
     ("customer", accept.without_customer),
     ("unproved", accept.unproved),
     ("seat", accept.without_seat),

@@ -38,18 +38,19 @@ def company_of(case: Case, customer: int | None, *, may_join: bool) -> Company:
         for mailbox in (*case.mail.to, *case.mail.cc)
         if (address := canonical_address(mailbox.address)) and address in case.clues.cc
     }
-    known = {contact.address.lower(): contact for contact in case.facts.cc_contacts}
     agents = {agent.address.lower() for agent in case.facts.notified_agents}
     joining = [
         mailbox
         for address, mailbox in named.items()
-        if may_join and customer is not None and _belongs(case, address, known.get(address), customer)
+        if may_join and customer is not None and belongs_to(case, address, customer)
     ]
     proposed = [one for address, one in named.items() if one not in joining and address not in agents]
     return Company(joining=tuple(joining), proposed=tuple(proposed))
 
 
-def _belongs(case: Case, address: str, contact: ContactFact | None, customer: int) -> bool:
+def belongs_to(case: Case, address: str, customer: int) -> bool:
+    """Whether a canonical address of `Clues.cc` is the customer's: its domain's, its contact's or its partner's."""
+    contact = next((one for one in case.facts.cc_contacts if one.address.lower() == address), None)
     if contact and customer in (*contact.customers, *contact.seats, *contact.partner_customers):
         return True
     return {domain.customer for domain in mapped_domains(case.facts.cc_domains, address)} == {customer}

@@ -4,7 +4,7 @@ An agent's answer is conversation: written by a person, marked as automatic nowh
 """
 
 from models.decision import AgentFact, Notice, OutboxFact, TicketFact
-from models.vocabulary import MailName, ParticipantRole, StaffTask, TicketStatus, Undelivered
+from models.vocabulary import MailName, ParticipantRole, StaffTask, TicketCommand, TicketStatus, Undelivered
 from rules.case import Case
 from rules.policy import Policy
 
@@ -51,8 +51,11 @@ def answer(
     return status, () if note else tuple(notices)
 
 
-def agents_notices(case: Case, ticket: TicketFact | None) -> tuple[Notice, ...]:
-    """Tell the agents who want to hear: of a new ticket (None), or of a mail added to `ticket`. Never the author."""
+def agents_notices(case: Case, ticket: TicketFact | None, order: TicketCommand | None = None) -> tuple[Notice, ...]:
+    """Tell the agents who want to hear: of a new ticket (None), or of a mail added to `ticket`. Never the author.
+
+    `order`: the mail is a command that was obeyed.
+    """
     return tuple(
         Notice(
             mail=MailName.AGENT_NOTICE,
@@ -63,7 +66,7 @@ def agents_notices(case: Case, ticket: TicketFact | None) -> tuple[Notice, ...]:
             language=agent.language,
             zone=case.policy.zone,
             role=ParticipantRole.AGENT,
-            context=(("new", int(ticket is None)),),
+            context=(("new", int(ticket is None)), *((("order", order.value),) if order else ())),
         )
         for agent in case.facts.notified_agents
         if agent.address.lower() != case.author and not case.policy.is_own(agent.address.lower())

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import typer.main
 
-from models.vocabulary import Belief, LedgerState, MailClass, MailKind, MailName, MatchedBy, Reason
+from models.vocabulary import Belief, LedgerState, MailClass, MailKind, MailName, MatchedBy, Reason, TicketCommand
 from notify.compose import AUTOMATIC
 from notify.mails import CATALOGUE
 from postdesk.__main__ import app
 from rules.access_mail import ORDERS
+from rules.ticket_commands import TICKET_PHRASES, ticket_word
 from templates.catalogue import LANGUAGES
 
 ROOT = Path(__file__).parents[1]
@@ -177,7 +178,7 @@ def test_each_word_of_a_decision_is_explained_once() -> None:
 
 
 def test_each_mail_is_on_the_page() -> None:
-    (_, classes), (_, mails) = tables(page("mails.md"))
+    (_, classes), (_, mails), _ = tables(page("mails.md"))
     assert {quoted(one[0])[0]: quoted(one[2]) for one in classes} == {
         kind: [f"{name}: {value}" for name, value in AUTOMATIC[kind]] for kind in MailClass
     }
@@ -195,6 +196,19 @@ def test_each_mail_is_on_the_page() -> None:
         assert ("calendar file" in when) is (catalogued.calendar is not None), mail
         assert all((ROOT / "templates" / "mail" / mail / part).is_file() for part in ("subject.txt", "body.html"))
     assert f"{', '.join(LANGUAGES[:-1])} or {LANGUAGES[-1]}" in page("mails.md")
+
+
+def test_each_word_that_a_customer_can_order_is_on_the_page() -> None:
+    *_, (heading, orders) = tables(page("mails.md"))
+    assert heading == "What a customer can order by mail"
+    assert sorted(quoted(one[0])[0] for one in orders) == sorted(TicketCommand)
+    for name, english, spanish, swedish, who, what in orders:
+        command = TicketCommand(quoted(name)[0])
+        assert who and what
+        for language, words in zip(("en", "es", "sv"), (english, spanish, swedish), strict=True):
+            listed = [word.removesuffix(" ADDRESS") for word in words.split(", ")]
+            assert listed[0] == ticket_word(command, language)
+            assert set(listed) <= set(TICKET_PHRASES[command][language]), command
 
 
 # --- commands.md ------------------------------------------------------------------------------------------------

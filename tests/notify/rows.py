@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from models.access_views import AccessRows, LinkView, RequestView, SeatView
 from models.mail_views import ArticleView, FileView, MailRows, ParticipantView, TicketView
+from models.open_tickets import OpenTicket, OpenTickets
 from models.outbox import Claimed
 from models.vocabulary import (
     AccessKind,
@@ -16,6 +17,9 @@ from models.vocabulary import (
     ParticipantRole,
     SeatState,
     StaffTask,
+    TicketAnswer,
+    TicketCommand,
+    TicketStatus,
     Undelivered,
 )
 from notify.mails import Letterhead
@@ -123,9 +127,14 @@ def agent_reply(language: str = "en") -> MailRows:
     )
 
 
-def agent_notice(language: str = "en", *, marked: bool = False, new: bool = True) -> MailRows:
+def agent_notice(
+    language: str = "en", *, marked: bool = False, new: bool = True, order: TicketCommand | None = None
+) -> MailRows:
+    context = {"order": order.value} if order else {}
     return MailRows(
-        claimed=claimed(MailName.AGENT_NOTICE, recipient="anna@nordvik.test", language=language, participant=2),
+        claimed=claimed(
+            MailName.AGENT_NOTICE, recipient="anna@nordvik.test", language=language, participant=2, context=context
+        ),
         ticket=replace(TICKET, customer=None if marked else TICKET.customer),
         article=replace(QUESTION, marked=marked, first=new),
         participant=AGENT,
@@ -178,6 +187,77 @@ def answer_undelivered(language: str = "en", what: Undelivered = Undelivered.FAI
         context=context,
     )
     return MailRows(claimed=row, ticket=TICKET, message_ids=("q1@ibarra.test",))
+
+
+# --- commands about tickets ----------------------------------------------------------------------------------------
+
+
+def ticket_command(
+    language: str,
+    answer: TicketAnswer,
+    command: TicketCommand | None = None,
+    *,
+    ticket: bool = True,
+    nearest: TicketCommand | None = None,
+    superuser: bool = True,
+) -> MailRows:
+    context = {
+        "answer": answer.value,
+        "command": command.value if command else "",
+        "nearest": nearest.value if nearest else "",
+        "colleague": "jon@ibarra.test" if command is TicketCommand.CC else None,
+        "superuser": int(superuser),
+        "sender_text": int(answer is not TicketAnswer.NOT_PROVED),
+    }
+    row = claimed(
+        MailName.TICKET_COMMAND,
+        language=language,
+        ticket=1042 if ticket else None,
+        article=None,
+        participant=1 if ticket else None,
+        in_reply_to="q2@ibarra.test",
+        context=context,
+    )
+    if not ticket:
+        return MailRows(claimed=row)
+    return MailRows(claimed=row, ticket=TICKET, participant=REQUESTER, message_ids=("q1@ibarra.test",))
+
+
+OPEN_TICKETS = OpenTickets(
+    tickets=(
+        OpenTicket(
+            number=1042,
+            subject="La exportación se detiene",
+            status=TicketStatus.PENDING,
+            updated=NOW - timedelta(days=2),
+        ),
+        OpenTicket(
+            number=1051,
+            subject="Re: Factura con un asunto tan largo que no cabe en su columna <b>",
+            status=TicketStatus.OPEN,
+            updated=NOW,
+        ),
+        OpenTicket(
+            number=1049, subject="Printer 打印机 broken", status=TicketStatus.NEW, updated=NOW - timedelta(hours=5)
+        ),
+        OpenTicket(number=998, subject="", status=TicketStatus.RESOLVED, updated=NOW - timedelta(days=40)),
+    )
+)
+
+
+def ticket_status(
+    language: str, found: OpenTickets = OPEN_TICKETS, *, every: bool = False, superuser: bool = True
+) -> MailRows:
+    row = claimed(
+        MailName.TICKET_STATUS,
+        language=language,
+        ticket=None,
+        article=None,
+        participant=None,
+        in_reply_to="q2@ibarra.test",
+        context={"contact": 1, "every": int(every), "superuser": int(superuser)},
+    )
+    return MailRows(claimed=row, open_tickets=found)
 
 
 # --- access ---------------------------------------------------------------------------------------------------------

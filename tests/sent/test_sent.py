@@ -12,7 +12,19 @@ import pytest
 
 from models.access_views import AccessRows, HeldView
 from models.mail_views import MailRows
-from models.vocabulary import Answer, Belief, Command, LinkPurpose, MailName, SeatChange, StaffTask, Undelivered
+from models.open_tickets import OpenTickets
+from models.vocabulary import (
+    Answer,
+    Belief,
+    Command,
+    LinkPurpose,
+    MailName,
+    SeatChange,
+    StaffTask,
+    TicketAnswer,
+    TicketCommand,
+    Undelivered,
+)
 from notify.compose import Composed, OutgoingMail, compose
 from notify.mails import CATALOGUE, outgoing
 from notify.render import LANGUAGES, Renderer
@@ -60,6 +72,37 @@ def access_variants() -> dict[str, Callable[[str], MailRows]]:
     return made
 
 
+def ticket_variants() -> dict[str, Callable[[str], MailRows]]:
+    """Everything that can be said of a command about tickets, and the tables."""
+    close, reopen, _, every, cc, help = TicketCommand
+    done, already, too_late, no_ticket, not_ours, not_yours, not_proved, unknown = TicketAnswer
+    told = (
+        *((done, close), (done, reopen), (done, cc), (already, close), (already, reopen), (already, cc)),
+        *((too_late, reopen), (not_ours, cc)),
+    )
+    made: dict[str, Callable[[str], MailRows]] = {
+        f"ticket_command.{answer}.{command}": lambda lang, a=answer, c=command: rows.ticket_command(lang, a, c)  # type: ignore[misc]
+        for answer, command in told
+    }
+    return made | {
+        "ticket_command.done.help": lambda lang: rows.ticket_command(lang, done, help),
+        "ticket_command.done.help.without-seat": lambda lang: rows.ticket_command(
+            lang, done, help, ticket=False, superuser=False
+        ),
+        "ticket_command.no-ticket": lambda lang: rows.ticket_command(lang, no_ticket, close, ticket=False),
+        "ticket_command.not-yours": lambda lang: rows.ticket_command(
+            lang, not_yours, every, ticket=False, superuser=False
+        ),
+        "ticket_command.not-proved": lambda lang: rows.ticket_command(lang, not_proved, ticket=False),
+        "ticket_command.unknown": lambda lang: rows.ticket_command(lang, unknown),
+        "ticket_command.unknown.nearest": lambda lang: rows.ticket_command(lang, unknown, nearest=close),
+        "ticket_status": rows.ticket_status,
+        "ticket_status.every": lambda lang: rows.ticket_status(lang, replace(rows.OPEN_TICKETS, more=7), every=True),
+        "ticket_status.none": lambda lang: rows.ticket_status(lang, OpenTickets()),
+        "ticket_status.every.none": lambda lang: rows.ticket_status(lang, OpenTickets(), every=True),
+    }
+
+
 ANSWERS: tuple[tuple[Answer, Command | None], ...] = (
     *((Answer.DONE, command) for command in Command),
     *((answer, None) for answer in Answer if answer not in (Answer.DONE, Answer.ASKED, Answer.QUIET)),
@@ -83,6 +126,11 @@ VARIANTS: dict[str, Callable[[str], MailRows]] = {
     },
     "unknown_author.without-page": rows.unknown_author,
     **access_variants(),
+    **ticket_variants(),
+    **{
+        f"agent_notice.{order}": lambda language, order=order: rows.agent_notice(language, new=False, order=order)  # type: ignore[misc]
+        for order in (TicketCommand.CLOSE, TicketCommand.REOPEN, TicketCommand.CC)
+    },
 }
 
 

@@ -1,0 +1,114 @@
+"""Does a customer's mail say nothing but one command about tickets? In any of our languages. (domain.md 6)
+
+The whole text is one phrase, or it is text: case, a leading slash and a closing full stop or exclamation mark do not
+count, and no phrase is longer than three words, so that "please close it next week" is never a command. A single line
+of so few words that begins with a slash and is no phrase is `Unreadable`: a slip of the pen must not be posted.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from models.names import canonical_address
+from models.vocabulary import TicketCommand
+
+WORDS_LIMIT = 3
+_TEXT_LIMIT = 400  # characters; an address may have 254
+
+# What the mails name first in each language stands first; the others are what people write instead.
+TICKET_PHRASES: dict[TicketCommand, dict[str, tuple[str, ...]]] = {
+    TicketCommand.CLOSE: {
+        "en": ("close", "solved", "close ticket", "close the ticket"),
+        "es": ("cerrar", "resuelto", "resuelta", "solucionado", "cerrar caso", "cerrar el caso"),
+        "sv": ("stäng", "löst", "stänga", "stäng ärendet"),
+    },
+    TicketCommand.REOPEN: {
+        "en": ("reopen", "re-open", "open again", "reopen ticket", "reopen the ticket"),
+        "es": ("reabrir", "abrir de nuevo", "reabrir caso", "reabrir el caso"),
+        "sv": ("öppna igen", "återöppna", "öppna ärendet igen"),
+    },
+    TicketCommand.STATUS: {
+        "en": ("status", "my tickets", "my open tickets"),
+        "es": ("estado", "mis casos", "mis casos abiertos"),
+        "sv": ("status", "mina ärenden", "mina öppna ärenden"),
+    },
+    TicketCommand.STATUS_ALL: {
+        "en": ("status all", "all tickets", "all company tickets"),
+        "es": ("estado todos", "estado de todos", "todos los casos"),
+        "sv": ("status alla", "alla ärenden"),
+    },
+    TicketCommand.CC: {
+        "en": ("cc",),
+        "es": ("cc", "copia a"),
+        "sv": ("cc", "kopia till"),
+    },
+    TicketCommand.HELP: {
+        "en": ("help", "commands"),
+        "es": ("ayuda",),
+        "sv": ("hjälp", "kommandon"),
+    },
+}
+_COMMAND_OF = {
+    phrase: command
+    for command, tongues in TICKET_PHRASES.items()
+    for phrases in tongues.values()
+    for phrase in phrases
+    if command is not TicketCommand.CC  # never without an address
+}
+_CC = sorted({phrase for phrases in TICKET_PHRASES[TicketCommand.CC].values() for phrase in phrases})
+# Mail programs write an address as a link: `jon@acme.test<mailto:jon@acme.test>`, `<jon@acme.test>`.
+_COLLEAGUE = re.compile(
+    rf"(?:{'|'.join(map(re.escape, _CC))})[: ] ?"
+    r"<?([^\s<>@]{1,64}@[^\s<>@]{1,255}?)>?(?:<mailto:[^\s<>]{1,330}>)?",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketOrder:
+    """A command, and of `cc` whom it names: a canonical address, None where it is none."""
+
+    command: TicketCommand
+    colleague: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """Looks like a command and is none. `nearest`: the command whose phrase is spelt most alike, if any is."""
+
+    nearest: TicketCommand | None = None
+
+
+def read_ticket_command(text: str) -> TicketOrder | Unreadable | None:
+    """The command of a mail whose `text` is without quote and signature; None where it is a text like any other."""
+    lines = [line for line in text.strip().splitlines() if line.strip()] if len(text) <= 4 * _TEXT_LIMIT else []
+    lines = [line for line in lines if not line.startswith(">")]
+    if len(lines) != 1 or len(lines[0]) > _TEXT_LIMIT:
+        return None
+    said = _plain(lines[0])
+    phrase = said.removeprefix("/").lstrip()
+    if command := _COMMAND_OF.get(phrase):
+        return TicketOrder(command=command)
+    if found := _COLLEAGUE.fullmatch(phrase):
+        return TicketOrder(command=TicketCommand.CC, colleague=canonical_address(found[1]))
+    return _slip(said) if said.startswith("/") else None
+
+
+def ticket_word(command: TicketCommand, language: str) -> str:
+    """What to write in this language."""
+    phrases = TICKET_PHRASES[command]
+    return phrases.get(language, phrases["en"])[0]
+
+
+def _slip(said: str) -> Unreadable | None:
+    """`/stauts`: one to three words, the first of letters only. A path or a long sentence is text."""
+    words = said[1:].split()
+    if not words or len(words) > WORDS_LIMIT or not words[0].strip(":?").replace("-", "").isalpha():
+        return None
+    near = get_close_matches(" ".join(words), _COMMAND_OF, 1) or get_close_matches(words[0], [*_COMMAND_OF, *_CC], 1)
+    return Unreadable(nearest=None if not near else _COMMAND_OF.get(near[0], TicketCommand.CC))
+
+
+def _plain(line: str) -> str:
+    flat = unicodedata.normalize("NFC", line.replace("\u00a0", " "))
+    return " ".join(flat.rstrip(".!¡ \t").lstrip("¡ \t").casefold().split())
