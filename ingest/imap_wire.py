@@ -25,8 +25,7 @@ CONNECT_SECONDS = 20.0
 SILENCE = 60.0  # seconds without an octet of an answer
 ANSWER_SECONDS = 300.0  # until an answer is complete; the largest is a chunk of a mail or a long list of UIDs
 MAX_LITERAL = 1 << 20
-MAX_LINE = 4 << 20  # one line lists all UIDs that are new: 400,000 and more
-MAX_ANSWER = 8 << 20
+MAX_ANSWER = 8 << 20  # one line lists all UIDs that are new: 800,000 and more
 LOOK = 0.25  # seconds between two looks at the event that ends all
 ALERTS = 5  # of one answer
 
@@ -96,8 +95,6 @@ class Wire(imaplib.IMAP4):
         searched = 0
         while (end := self._buffer.find(b"\n", searched) + 1) == 0:
             searched = len(self._buffer)
-            if searched > MAX_LINE:
-                raise self.abort(f"a line of more than {MAX_LINE} octets")
             self._fill()
         return self._take(end)
 
