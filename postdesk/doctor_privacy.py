@@ -39,6 +39,7 @@ def _kept(desk: "Desk") -> Iterator[Path]:
     settings = desk.settings
     yield from (desk.config.parent, desk.config, settings.keys, settings.spool)
     yield from (key for key in (settings.dkim_key, settings.tls_key) if key is not None)
+    yield from (each.password_file for each in settings.imap if each.password_file is not None)
     if settings.database.startswith("sqlite:///"):
         database = settings.database.removeprefix("sqlite:///")
         yield from (Path(f"{database}{end}") for end in ("", "-wal", "-shm"))

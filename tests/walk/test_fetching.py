@@ -168,6 +168,8 @@ def test_what_a_wrong_mailbox_is_told(tmp_path: Path, server: Dovecot, user: str
     found = doctor()
     assert found["verdict"] == "fail" and "there is no folder Suport" in found["seen"]
     (desk.folder / "imap-password").write_text("hunter2\n")
+    (desk.folder / "imap-password").chmod(0o644)
+    assert "imap-password (0644)" in desk.call("doctor", "--only", "privacy", "--json").stdout
     found = doctor()
     assert "it refuses" in found["seen"] and "hunter2" not in json.dumps(found)
     (desk.folder / "imap-password").unlink()
