@@ -181,3 +181,26 @@ def test_what_a_wrong_mailbox_is_told(tmp_path: Path, server: Dovecot, user: str
     assert "is not believed" in found["seen"]
     done = desk.json("work", "--until-idle")
     assert done["fetched"] == 0, "and all else goes on"
+
+
+def test_the_providers_word_about_an_author_counts_where_it_is_named(
+    tmp_path: Path, server: Dovecot, user: str
+) -> None:
+    """T02 on the way by IMAP: only the field with the pinned name, above the first foreign Received field."""
+    settings = {
+        "authentication": "true",
+        "nameservers": "127.0.0.1:9",
+        "border_authserv_id": "mx.provider.example",
+    }
+    desk = make_desk(tmp_path / "desk", server, user, settings=settings)
+    word = "Authentication-Results: {}; dmarc=pass header.from=harbour.example"
+    trace = "Received: from mail.harbour.example by mx.provider.example; Tue, 24 Nov 2026 08:00:00 +0000"
+    server.deliver(user, raw("named", word.format("mx.provider.example"), trace))
+    server.deliver(user, raw("forged", trace, word.format("mx.provider.example")))
+    server.deliver(user, raw("other", word.format("mx.evil.test"), trace))
+    desk.run("work", "--until-idle")
+    believed = {}
+    for row in desk.json("ledger", "list"):
+        shown = desk.json("ledger", "show", row["id"])
+        believed[shown["subject"]] = shown["auth"]["belief"]
+    assert believed == {"named": "believed", "forged": "unproved", "other": "unproved"}
