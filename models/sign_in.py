@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from models.customer import CONTACT, CONTACT_ADDRESS, SEAT
+from models.customer import CONTACT, CONTACT_ADDRESS, CONTACT_CUSTOMER, PARTNER_CUSTOMER, SEAT
 from models.decision import Notice
 from models.one_use import ONE_USE_LINK, add_link
 from models.outbox import OUTBOX, enqueue
@@ -63,13 +63,15 @@ def has_signed_in(session: Session, address: str, nonce_hash: str) -> bool:
     return session.connection().execute(sa.select(ONE_USE_LINK.c.id).where(*link).limit(1)).first() is not None
 
 
-_CONTACT = (
+_seats = sa.exists().where(SEAT.c.contact == CONTACT.c.id)
+_CONTACT = (  # as models/viewer.py: Ties.may_sign_in
     sa.select(CONTACT.c.id, CONTACT.c.language, CONTACT.c.zone)
     .join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == CONTACT.c.id)
-    .join(SEAT, SEAT.c.contact == CONTACT.c.id)
     .where(
         CONTACT_ADDRESS.c.address == sa.bindparam("address"),
-        SEAT.c.state.in_((SeatState.ACTIVE, SeatState.RESTING, SeatState.PLANNED)),
+        _seats.where(SEAT.c.state.in_((SeatState.ACTIVE, SeatState.RESTING, SeatState.PLANNED)))
+        | sa.exists().where(PARTNER_CUSTOMER.c.partner == CONTACT.c.partner)
+        | (sa.exists().where(CONTACT_CUSTOMER.c.contact == CONTACT.c.id) & ~_seats),
     )
     .limit(1)
 )

@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from models.access import ACCESS_REQUEST
 from models.access_views import RequestView, SeatView, find_request, list_seats
-from models.customer import CONTACT, CONTACT_ADDRESS, CUSTOMER, SEAT
+from models.customer import CONTACT, CONTACT_ADDRESS, CONTACT_CUSTOMER, CUSTOMER, PARTNER_CUSTOMER, SEAT
 from models.held import HELD
 from models.staff import AGENT
 from models.vocabulary import AccessKind, AccessState, HeldState, Reason, SeatState
@@ -25,7 +25,7 @@ _MOST = 100  # rows of one list on a page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """Somebody signed in: an agent, a superuser of some customers, or both."""
+    """Somebody signed in: an agent, a contact (a superuser, a colleague without a seat, one of a partner), or both."""
 
     session: int  # of the web session, for the audit
     address: str  # an agent's, else the contact's main one
@@ -35,6 +35,9 @@ class Viewer:
     agent: int | None = None
     contact: int | None = None
     customers: tuple[int, ...] = ()  # in which the contact holds a seat, now, lent or to come
+    seated: tuple[int, ...] = ()  # … at this moment: all tickets of these customers are his to see
+    serves: tuple[int, ...] = ()  # customers of the partner whose contact this is
+    addresses: tuple[str, ...] = ()  # of the contact, the main one first, wholly lower-cased
 
     @property
     def via(self) -> str:
@@ -75,8 +78,11 @@ def find_viewer(session: Session, token: str, now: datetime) -> Viewer | None:
     connection = session.connection()
     agent = connection.execute(_AGENT.where(AGENT.c.id == signed_in.agent)).first() if signed_in.agent else None
     person = connection.execute(_PERSON.where(CONTACT.c.id == signed_in.contact)).first() if signed_in.contact else None
-    customers = _customers_of(session, signed_in.contact) if person else ()
-    if agent is None and not customers:
+    if agent is None and person is None:
+        return None
+    ties = find_ties(session, person.id, person.partner, now) if person else Ties()
+    customers = ties.customers
+    if agent is None and not ties.may_sign_in:
         return None
     known = agent or person
     assert known is not None
@@ -89,6 +95,44 @@ def find_viewer(session: Session, token: str, now: datetime) -> Viewer | None:
         agent=agent.id if agent else None,
         contact=person.id if person else None,
         customers=customers,
+        seated=ties.seated,
+        serves=ties.serves,
+        addresses=ties.addresses,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ties:
+    """What a contact is to the customers."""
+
+    customers: tuple[int, ...] = ()  # with a seat, now, lent or to come
+    seated: tuple[int, ...] = ()  # with an active seat
+    serves: tuple[int, ...] = ()
+    addresses: tuple[str, ...] = ()
+    is_colleague: bool = False  # belongs to a customer, and never held a seat
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Not who only had a seat: he is out as soon as it ends (threat T51)."""
+        return bool(self.customers or self.serves or self.is_colleague)
+
+
+def find_ties(session: Session, contact: int, partner: int | None, now: datetime) -> Ties:
+    """The seats, the partner's customers and the addresses of a contact."""
+    connection = session.connection()
+    seats = connection.execute(sa.select(SEAT.c.customer, SEAT.c.state, SEAT.c.until).where(SEAT.c.contact == contact))
+    held = seats.all()
+    serves = sa.select(PARTNER_CUSTOMER.c.customer).where(PARTNER_CUSTOMER.c.partner == partner)
+    member = sa.select(CONTACT_CUSTOMER.c.customer).where(CONTACT_CUSTOMER.c.contact == contact).limit(1)
+    named = sa.select(CONTACT_ADDRESS.c.address).where(CONTACT_ADDRESS.c.contact == contact)
+    named = named.order_by(CONTACT_ADDRESS.c.main.desc(), CONTACT_ADDRESS.c.id)
+    active = [seat for seat in held if seat.state is SeatState.ACTIVE and (seat.until is None or seat.until > now)]
+    return Ties(
+        customers=tuple(sorted({seat.customer for seat in held if seat.state in _SEATED})),
+        seated=tuple(sorted({seat.customer for seat in active})),
+        serves=() if partner is None else tuple(sorted(connection.execute(serves).scalars())),
+        addresses=tuple(connection.execute(named).scalars()),
+        is_colleague=not held and connection.execute(member).first() is not None,
     )
 
 
@@ -156,11 +200,6 @@ def _requests(session: Session, customer: int) -> tuple[RequestView, ...]:
     return tuple(request for request in found if request)
 
 
-def _customers_of(session: Session, contact: int | None) -> tuple[int, ...]:
-    held = sa.select(SEAT.c.customer).where(SEAT.c.contact == contact, SEAT.c.state.in_(_SEATED)).distinct()
-    return tuple(sorted(session.connection().execute(held).scalars()))
-
-
 def _zone_of(session: Session, customers: tuple[int, ...]) -> str:
     zone = sa.select(CUSTOMER.c.zone).where(CUSTOMER.c.id.in_(customers)).order_by(CUSTOMER.c.id).limit(1)
     return session.connection().execute(zone).scalar() or "UTC"
@@ -176,5 +215,10 @@ _MAIN = (
     .scalar_subquery()
 )
 _PERSON = sa.select(
-    CONTACT.c.id, CONTACT.c.name, CONTACT.c.language, CONTACT.c.zone, sa.func.coalesce(_MAIN, "").label("address")
+    CONTACT.c.id,
+    CONTACT.c.name,
+    CONTACT.c.language,
+    CONTACT.c.zone,
+    CONTACT.c.partner,
+    sa.func.coalesce(_MAIN, "").label("address"),
 )

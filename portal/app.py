@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.db import is_lost_race, is_outage
-from portal import access_desk, invitation, people, request_access, sign_in
+from portal import access_desk, attachments, invitation, people, request_access, sign_in, tickets
 from portal.pages import Pages, page
 from portal.parts import Parts
 from portal.security import Headers, same_origin_only
@@ -44,6 +44,11 @@ GET: dict[str, Callable[..., Response]] = {
     "/request-access/sent": request_access.sent,
     "/request-access/proof/{token:path}": request_access.show_proof,
     "/invite/{token:path}": invitation.show,
+    "/tickets": tickets.show_all,
+    "/tickets/new": tickets.show_form,
+    "/tickets/{number}": tickets.show,
+    "/tickets/{number}/files/{id}": attachments.download,
+    "/tickets/{number}/pictures/{id}": attachments.picture,
     "/people": people.show,
     "/access-requests": access_desk.show_all,
     "/access-requests/{id}": access_desk.show,
@@ -58,6 +63,9 @@ POST: dict[str, Callable[..., Response]] = {
     "/request-access": request_access.ask,
     "/request-access/proof/{token:path}": request_access.prove,
     "/invite/{token:path}": invitation.accept,
+    "/tickets/new": tickets.open_new,
+    "/tickets/{number}": tickets.answer,
+    "/tickets/{number}/{what}": tickets.order,
     "/people/take-back": people.take_back,
     "/people/lend": people.lend,
     "/people/mail": people.judge_mail,
@@ -70,7 +78,7 @@ POST: dict[str, Callable[..., Response]] = {
 def make_app(parts: Parts) -> ASGIApp:
     """The portal of a desk."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_few_threads)
-    app.state.parts, app.state.pages = parts, Pages(parts)
+    app.state.parts, app.state.pages, app.state.reading = parts, Pages(parts), {}
     for path, answer in GET.items():
         app.add_api_route(path, answer, methods=["GET", "HEAD"], response_model=None)
     for path, answer in POST.items():

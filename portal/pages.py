@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
+from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -118,7 +119,14 @@ def _environment(folders: tuple[Path, ...], language: str) -> ImmutableSandboxed
         lstrip_blocks=True,
     )
     made.policies["ext.i18n.trimmed"] = True
-    made.filters |= {"day": _day, "moment": _moment, "left": _left, "language_name": _language_name}
+    made.filters |= {
+        "day": _day,
+        "moment": _moment,
+        "left": _left,
+        "since": _since,
+        "size": _size,
+        "language_name": _language_name,
+    }
     translations, _ = translations_in(folders, language, PAGES)
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
     return made
@@ -147,6 +155,25 @@ def _moment(context: Context, value: datetime) -> str:
 def _left(context: Context, value: datetime, now: datetime) -> str:
     """5 hours: how far a moment is from now, either way."""
     return str(format_timedelta(abs(value - now), threshold=1.5, locale=_locale(context)))
+
+
+@pass_context
+def _since(context: Context, value: datetime, now: datetime) -> str:
+    """10:12, Tuesday, or 24 Nov 2026: as near as it is, in the person's zone."""
+    zone = ZoneInfo(context["zone"])
+    local, today, locale = value.astimezone(zone), now.astimezone(zone).date(), _locale(context)
+    if local.date() == today:
+        return str(format_time(local, "short", locale=locale))
+    if 0 < (today - local.date()).days < 6:
+        return str(format_date(local, "EEEE", locale=locale))
+    return str(format_skeleton("yMMMd", local, locale=locale))
+
+
+@pass_context
+def _size(context: Context, octets: int) -> str:
+    """211 kB, 3.4 MB."""
+    value, unit = (octets / 1e6, "MB") if octets >= 1e6 else (max(1, round(octets / 1000)), "kB")
+    return f"{format_decimal(round(value, 1), locale=_locale(context))} {unit}"
 
 
 def _language_name(code: str) -> str:

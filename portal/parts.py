@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 from starlette.requests import Request
 
+from models.blobs import BlobStore
 from models.db import reading, retrying, transaction
 from rules.policy import Policy
 from rules.tokens import Keys
@@ -21,13 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The portal's engine, rules, keys and clock, and where people reach it."""
+    """The portal's engine, blobs, rules, keys and clock, and where people reach it."""
 
     engine: sa.Engine
     policy: Policy
     keys: Keys
     now: Callable[[], datetime]
     url: str  # without a slash at its end; the only source of links, never the Host header (threat T34)
+    blobs: BlobStore
     templates: Path | None = None  # the vendor's own, looked at first
     secure: bool = field(init=False)  # over https
     prefix: str = field(init=False)  # path of the URL, "" or "/desk"

@@ -47,7 +47,7 @@ class Headers:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a file of a ticket has a stricter policy of its own
                 headers.setdefault("cache-control", PRIVATE)
             await send(message)
 

@@ -17,6 +17,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST = 20.0  # seconds in which a request must be here as a whole: our forms are small (threat T53)
+UPLOAD_RATE = 32 << 10  # octets a second, below which a form with files is too slow: 256 kbit/s
+UPLOAD_MOST = 1024.0  # seconds that a form with files can earn: 32 MiB at that rate (portal/upload.py)
 GRACE = 10  # seconds for what is under way when the portal is stopped
 CONNECTIONS = 200  # at a time; more get 503
 BACKLOG = 128
@@ -59,12 +61,15 @@ class _Timed(H11Protocol):
 
     request_seconds = REQUEST
     _slow: asyncio.TimerHandle | None = None
+    _began = 0.0
+    _octets = 0  # of this request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        self._octets += len(data)
         super().data_received(data)
         self._watch()
 
@@ -77,9 +82,24 @@ class _Timed(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._rest()
         elif self._slow is None:
-            self._slow = self.loop.call_later(self.request_seconds, self.transport.abort)
+            self._began = self.loop.time()
+            self._slow = self.loop.call_later(self.request_seconds, self._late)
+
+    def _late(self) -> None:
+        """The time is over; a form with files, which nobody has answered yet, has more as it brings more."""
+        earned = min(self._octets / UPLOAD_RATE, UPLOAD_MOST) if self._uploads() else 0.0
+        left = self._began + self.request_seconds + earned - self.loop.time()
+        if left > 0:
+            self._slow = self.loop.call_later(left, self._late)
+        else:
+            self.transport.abort()
+
+    def _uploads(self) -> bool:
+        waits = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.SEND_RESPONSE
+        return waits and any(n == b"content-type" and v.lower().startswith(b"multipart/") for n, v in self.headers)
 
     def _rest(self) -> None:
+        self._octets = 0
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None

@@ -143,11 +143,11 @@ def signed_in(request: Request, token: str, path: str) -> Response:
 
 
 def home_of(viewer: Viewer) -> str:
-    return "/access-requests" if viewer.agent is not None else "/people"
+    return "/access-requests" if viewer.agent is not None else "/tickets"
 
 
 def _sign_in(request: Request, session: Session, link: OneUseLink, now: datetime) -> tuple[str, str]:
     if link.agent is None and link.contact is None:  # an address that nobody signs in with
         raise gone()
     token = begin_session(request, session, link.address, now, contact=link.contact, agent=link.agent)
-    return token, "/access-requests" if link.agent is not None else "/people"
+    return token, "/access-requests" if link.agent is not None else "/tickets"

@@ -235,6 +235,7 @@ class Desk:
                 keys=self.keys,
                 now=self.now,
                 url=self.portal_url,
+                blobs=self.blobs,
                 templates=self.settings.templates,
             )
         )

@@ -192,7 +192,7 @@ def _add(
     article = AddArticle(
         ticket=ticket.number,
         author=author,
-        status=_next_status(case, ticket),
+        status=next_status(case, ticket),
         fields=read_fields(case.mail.text),
         marked=not is_believed(case),
         cc=company.joining,
@@ -217,7 +217,7 @@ def _add(
     )
 
 
-def _next_status(case: Case, ticket: TicketFact) -> TicketStatus | None:
+def next_status(case: Case, ticket: TicketFact) -> TicketStatus | None:
     """A person's answer opens what waited or was done; a machine's changes nothing (T26)."""
     if case.mail.kind is not MailKind.PERSON or ticket.status in (TicketStatus.NEW, TicketStatus.OPEN):
         return None

@@ -10,7 +10,7 @@ from models.decision import Fields
 
 LINES_LIMIT = 300
 _LINE_LIMIT = 300  # characters
-_VALUE_LIMIT = 100
+FIELD_LIMIT = 100
 
 _LABELS: dict[str, tuple[str, ...]] = {
     "product": ("product", "our product", "producto", "produkt"),
@@ -53,7 +53,7 @@ def _stated(text: str) -> dict[str, str]:
         if not separator:
             label, separator, value = line[:_LINE_LIMIT].partition("=")
         field = _FIELD_OF.get(" ".join(label.strip(" \t-*•·>_").lower().split()))
-        cleaned = " ".join(value.strip(" \t*_").split())[:_VALUE_LIMIT]
+        cleaned = " ".join(value.strip(" \t*_").split())[:FIELD_LIMIT]
         if separator and field and cleaned and field not in found:
             found[field] = cleaned
     return found

@@ -47,6 +47,7 @@ class Policy:
     unknown_per_hour: int = 60  # in all
     automatic_per_pair: int = 3  # the breaker: to one author on one ticket a day, or in 30 days where his words repeat
     articles_per_author_per_hour: int = 20  # on one ticket; more is a machine, and the thread is paused
+    forms_per_author_per_hour: int = 60  # mails and forms of the portal about tickets; more is a machine
 
     # machines
     received_limit: int = 50  # Received fields; RFC 5321 §6.3 asks for 100 or more before refusing, we only hold

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from models.access import ACCESS_REQUEST, perform
 from models.access_facts import gather_access
+from models.blobs import open_blobs
 from models.customer import SEAT, add_contact, add_customer, add_domain, give_seat
 from models.db import transaction
 from models.held import HELD
@@ -206,7 +207,7 @@ def running(engine: sa.Engine, **more: Any) -> Iterator[Site]:
     port = free_port()
     options = {"policy": EASY, "url": f"http://127.0.0.1:{port}"} | more
     proxies = options.pop("proxies", ())
-    parts = Parts(engine=engine, keys=KEYS, now=clock, **options)
+    parts = Parts(engine=engine, keys=KEYS, now=clock, **({"blobs": open_blobs("memory:")} | options))
     thread = threading.Thread(
         target=serve, args=(make_app(parts), "127.0.0.1", port, stop),
         kwargs={"proxies": proxies, "announce": bound.append}, daemon=True,

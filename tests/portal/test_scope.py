@@ -139,7 +139,7 @@ def test_the_value_of_a_cookie_lies_in_no_row(site: Site) -> None:
     browser = site.browser()
     answer = browser.post("/", {"address": LUCIA})
     assert re.search(
-        r"postdesk-asked=\d+\.[\w-]{43}; HttpOnly; Max-Age=259200; Path=/; SameSite=lax", answer.cookies[0]
+        r"postdesk-asked=\d+\.[\w-]{43}; HttpOnly; Max-Age=2592000; Path=/; SameSite=lax", answer.cookies[0]
     )
     answer = browser.post(site.link(LUCIA, LinkPurpose.SIGN_IN))
     assert re.search(r"postdesk=[\w-]{43}; HttpOnly; Max-Age=43200; Path=/; SameSite=lax", answer.cookies[0])
