@@ -212,6 +212,20 @@ def test_what_left_and_came_is_counted(database: sa.Engine, desk: Desk) -> None:
     assert unknown.unknown_total_last_hour == 2
 
 
+def test_T26_what_answers_an_order_counts_for_the_author_and_not_for_the_ticket(
+    database: sa.Engine, desk: Desk
+) -> None:
+    """Closing and opening again would pause the ticket else: three automatic mails on it in a day are a loop."""
+    mail = a_mail("A1")
+    do(database, mail, opening(mail, customer=desk.acme))
+    with transaction(database) as session:
+        for n in range(3):
+            notice = Notice(mail=MailName.TICKET_COMMAND, recipient="su@acme.test", key=f"k{n}", ticket=1001)
+            enqueue(session, [notice], NOW)
+    sent = find(database, clues_of(a_mail("A9"), subject_ticket=1001)).sent
+    assert (sent.to_author_last_day, sent.to_author_on_ticket_last_day) == (4, 1)
+
+
 def test_a_release_brings_its_ticket_and_customer(database: sa.Engine, desk: Desk) -> None:
     mail = a_mail("A1")
     do(database, mail, opening(mail, customer=desk.acme))

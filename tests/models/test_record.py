@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from models.customer import CONTACT_ADDRESS
 from models.db import is_lost_race, retrying, transaction
 from models.decision import (
+    AddArticle,
     Decision,
     Fields,
     LearnContact,
@@ -32,7 +33,17 @@ from models.mail import DeliveryReport, Mailbox, ReportedRecipient, SpooledMail
 from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION, claim_due, mark_sent
 from models.record import record, record_poison
 from models.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, THREAD_ANCHOR, TICKET
-from models.vocabulary import HeldState, LedgerState, MailName, OutboxStatus, Reason, SuppressionReason, TicketStatus
+from models.vocabulary import (
+    ArticleKind,
+    HeldState,
+    LedgerState,
+    MailName,
+    OutboxStatus,
+    ParticipantRole,
+    Reason,
+    SuppressionReason,
+    TicketStatus,
+)
 from tests.models.made import (
     NOW,
     Desk,
@@ -114,6 +125,31 @@ def test_an_article_reopens_fills_empty_fields_and_keeps_stated_ones(database: s
     do(database, reopening, adding(reopening, 1001))
     assert rows(database, TICKET)[0]["closed_at"] is None
     assert counts(database, ARTICLE, THREAD_ANCHOR) == [4, 4]
+
+
+def test_a_command_leaves_a_note_closes_and_brings_back_who_had_left(database: sa.Engine, desk: Desk) -> None:
+    mail, order = a_mail("A1"), a_mail("A2", text="close")
+    do(database, mail, opening(mail, customer=desk.acme, cc=(Mailbox(address="eva@acme.test"),)))
+    with transaction(database) as session:
+        eva = sa.update(PARTICIPANT).where(PARTICIPANT.c.address == "eva@acme.test")
+        session.connection().execute(eva.values(role=ParticipantRole.LEFT, generation=2))
+    eva_and_jon = (Mailbox(address="Eva@acme.test"), Mailbox(address="jon@acme.test"))
+    note = AddArticle(
+        ticket=1001,
+        author=Mailbox(address="su@acme.test"),
+        kind=ArticleKind.NOTE,
+        status=TicketStatus.CLOSED,
+        cc=eva_and_jon,
+    )
+    done = Decision(state=LedgerState.COMMAND_DONE, reason=Reason.COMMAND, ticket=1001, actions=(note,))
+    assert do(database, order, done).article == 2
+    (ticket,) = rows(database, TICKET)
+    assert (ticket["status"], ticket["closed_at"]) == (TicketStatus.CLOSED, NOW)
+    assert [(row["kind"], row["text"]) for row in rows(database, ARTICLE)][1] == (ArticleKind.NOTE, "close")
+    people = {row["address"]: (row["role"], row["generation"]) for row in rows(database, PARTICIPANT)}
+    assert people["eva@acme.test"] == (ParticipantRole.CC, 2), "back, and what she had before stays void"
+    assert people["jon@acme.test"] == (ParticipantRole.CC, 1)
+    assert people["su@acme.test"][0] is ParticipantRole.REQUESTER
 
 
 def test_no_ticket_of_that_number_is_a_broken_invariant_and_leaves_nothing(database: sa.Engine, desk: Desk) -> None:

@@ -35,6 +35,7 @@ CONTEXT = {
     "product_version": None,
     "files": ({"name": "screen.png", "size": 211_000},),
     "missing": ("erp_version", "product_version"),
+    "help": "help",
     "vendor": "Nordvik Support",
     "marker": "",
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from notify.render import OUTPUT_CAP, Renderer, RenderError
+from notify.render import OUTPUT_CAP, Renderer, RenderError, _column
 from templates.catalogue import BUILT_IN, language_of, translations_of
 
 CONTEXT: dict[str, Any] = {
@@ -203,3 +203,21 @@ def test_values_are_never_rendered_a_second_time(canary: str) -> None:
         rendered = Renderer().render("agent_reply", language, "UTC", context)
         assert rendered.subject == canary and rendered.text.count(canary) == 5
         assert unescape(rendered.html).count(canary) == 6 and "<b>" not in rendered.html
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("abc", "abc     "),
+        (1042, "1042    "),
+        ("abcdef", "abcdef  "),
+        ("abcdefg", "abcde…  "),
+        ("", "        "),
+        ("a\nb\tc", "a b c   "),
+        ("打印机", "打印机  "),  # wide letters: two columns each
+        ("打印机坏", "打印…   "),
+        ("Sta\u0308ng", "Sta\u0308ng   "),  # a combining mark has no width
+    ],
+)
+def test_a_cell_is_as_wide_as_its_column(value: str | int, cell: str) -> None:
+    assert _column(value, 6) == cell

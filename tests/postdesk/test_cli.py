@@ -321,6 +321,10 @@ def test_explain_lists_what_the_words_order(tmp_path: Path) -> None:
         "Approve.\n\nOn Tue, 24 Nov 2026, Nordvik wrote:\n> approve or refuse": ["approve"],
         "rechazar: sin contrato": ["refuse"],
         "Ta tillbaka": ["take-back"],
+        "¡Resuelto!": ["close"],
+        "status all": ["status-all"],
+        "/cc jon@acme.test": ["cc"],
+        "please close it": [],
         "Please approve it next week": [],
     }
     files = [tmp_path / f"{number}.eml" for number in range(len(said))]
