@@ -180,7 +180,6 @@ def test_a_vendors_own_template_comes_first(tmp_path: Path) -> None:
 
     (tmp_path / "portal").mkdir()
     (tmp_path / "portal" / "icon.svg").write_text("<svg/>")
-    parts = Parts(
-        engine=None, policy=POLICY, keys=KEYS, now=lambda: NOW, url="https://desk.nordvik.test", blobs=None, templates=tmp_path
-    )  # type: ignore[arg-type]
+    url = "https://desk.nordvik.test"
+    parts = Parts(engine=None, policy=POLICY, keys=KEYS, now=lambda: NOW, url=url, blobs=None, templates=tmp_path)  # type: ignore[arg-type]
     assert ("icon.svg", b"<svg/>") in Pages(parts).files.values()
