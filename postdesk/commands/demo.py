@@ -101,7 +101,7 @@ def _show_outgoing(desk: "Desk") -> None:
 def _say_how_to_go_on(desk: "Desk", folder: Path, host: str, port: int) -> None:
     where, called = "" if folder == HERE else f" --dir {folder}", program()
     print(
-        f"\nPortal:        {desk.portal_url}   enter anna@nordvik.test (agent) or lucia@ibarra.example (superuser),"
+        f"\nPortal:        {desk.portal_url}   enter anna@nordvik.test (agent) or lucia@ibarra.example (her tickets),"
         f"\n               then read the sign-in link: {called} demo outbox --to anna@nordvik.test{where}"
         f"\nSend more:     {called} demo send --as lucia --subject Hola --text 'Otra pregunta'{where}"
         f"\nAny client:    swaks --server {host}:{port} --from elin@skogby.example --to support@nordvik.test"

@@ -19,10 +19,12 @@ from models.blobs import open_blobs
 from models.customer import SEAT, add_contact, add_customer, add_domain, give_seat
 from models.db import transaction
 from models.held import HELD
+from models.inbound import LEDGER
 from models.one_use import ONE_USE_LINK
 from models.outbox import OUTBOX
 from models.record import record
 from models.staff import add_agent
+from models.ticket import ARTICLE, TICKET
 from models.vocabulary import LinkPurpose, Reason
 from models.web_session import WEB_SESSION
 from portal.app import make_app
@@ -195,7 +197,7 @@ class Site:
 
     def snapshot(self) -> dict[str, list[Any]]:
         """Every row of every table that a page could change."""
-        tables = (ONE_USE_LINK, WEB_SESSION, ACCESS_REQUEST, SEAT, OUTBOX, HELD)
+        tables = (ONE_USE_LINK, WEB_SESSION, ACCESS_REQUEST, SEAT, OUTBOX, HELD, TICKET, ARTICLE, LEDGER)
         with self.engine.connect() as connection:
             return {t.name: [tuple(row) for row in connection.execute(sa.select(t).order_by(t.c.id))] for t in tables}
 

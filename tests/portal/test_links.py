@@ -10,6 +10,7 @@ from models.vocabulary import LinkPurpose
 from portal.app import GET, POST
 from rules.links import PATHS
 from tests.portal.site import Site
+from tests.portal.ticket_site import a_ticket
 
 MARIA, LUCIA = "maria@acme.test", "lucia@acme.test"
 
@@ -144,7 +145,7 @@ def test_the_code_alone_works_in_the_asking_browser_only(site: Site) -> None:
         assert stranger.post("/auth/confirm", {"code": code}).status == 422
     assert site.browser().post("/auth/confirm", {"code": code}).status == 422
     assert asking.post("/auth/confirm", {"code": "zzzzzz"}).status == 422
-    assert asking.post("/auth/confirm", {"code": code}).to == "/people"
+    assert asking.post("/auth/confirm", {"code": code}).to == "/tickets"
 
 
 def test_a_link_for_an_address_that_nobody_signs_in_with_opens_nothing(site: Site) -> None:
@@ -168,10 +169,12 @@ def test_no_page_that_is_looked_at_writes(site: Site) -> None:
     """RFC 9110 §9.2.1 for every route of the portal, signed in or not, with HEAD and OPTIONS too."""
     number = site.waiting(MARIA)
     site.hold_mail(site.acme, "joe@acme.test")
+    ticket = a_ticket(site)
     browsers = [site.browser(), site.sign_in("ana@nordvik.test"), site.sign_in(LUCIA)]
     before = site.snapshot()
     for path in {*GET, *POST}:
         real = path.replace("{id}", str(number)).replace("{token:path}", "x").replace("{name}", "x")
+        real = real.replace("{number}", str(ticket)).replace("{what}", "close")
         for browser in browsers:
             for method in ("GET", "HEAD", "OPTIONS"):
                 assert browser.ask(method, real).status in (200, 303, 404, 405)

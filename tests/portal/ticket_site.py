@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from models.customer import CONTACT_ADDRESS, add_contact, add_partner, add_partner_customer
+from models.customer import CONTACT, CONTACT_ADDRESS, add_contact, add_partner, add_partner_customer
 from models.db import transaction
 from models.mail import AttachmentRef, Mailbox
 from models.ticket import NewArticle, NewTicket, add_article, join_ticket, open_ticket, update_ticket
@@ -50,12 +50,14 @@ def a_ticket(
     """A ticket with one mail on it; its number."""
     now = at or site.clock()
     with site.engine.connect() as connection:
-        found = connection.execute(sa.select(CONTACT_ADDRESS.c.contact).where(CONTACT_ADDRESS.c.address == by))
-        contact = found.scalar()
+        people = sa.select(CONTACT.c.id, CONTACT.c.name).join(
+            CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == CONTACT.c.id
+        )
+        contact, name = connection.execute(people.where(CONTACT_ADDRESS.c.address == by)).one()
     with transaction(site.engine) as session:
         new = NewTicket(
             subject=subject,
-            requester=Mailbox(address=by),
+            requester=Mailbox(address=by, name=name),
             customer=customer or site.acme,
             contact=contact,
             language="en",
@@ -64,8 +66,8 @@ def a_ticket(
         for address in cc:
             join_ticket(session, number, address, ParticipantRole.CC)
         written = NewArticle(
-            kind=ArticleKind.INBOUND, author=Mailbox(address=by), text=text, full_text=article.get("full_text", text),
-            html=article.get("html"), attachments=files,
+            kind=ArticleKind.INBOUND, author=Mailbox(address=by, name=name), text=text,
+            full_text=article.get("full_text", text), html=article.get("html"), attachments=files,
         )  # fmt: skip
         add_article(session, number, written, now)
         if status is not None:

@@ -73,10 +73,10 @@ def test_the_portal_is_open_to_whom_the_hint_names_and_a_mail_is_told_its_end(tm
     desk = demo.prepare(tmp_path / "demo")
     with demo.running(desk, tmp_path / "demo"):
         stage = demo_access.Stage(desk=desk, folder=tmp_path / "demo", tell=lambda line: None)
-        for person, seen in ((demo_mails.ANNA, "/access-requests"), (demo_mails.LUCIA, "Talleres Ibarra")):
+        for person, seen in ((demo_mails.ANNA, "/access-requests"), (demo_mails.LUCIA, "My open tickets")):
             demo_access.Browser(desk.portal_url).post(f"{desk.portal_url}/", {"address": person.address})
             page = stage.enter_code(person, "sign_in")
-            assert person.name in page and seen in page
+            assert person.address in page and seen in page
         with pytest.raises(demo.DemoError, match="404"):
             demo_access.Browser(desk.portal_url).get(f"{desk.portal_url}/invite/1-none")
         reply = demo.send_or_tell(desk, demo.new_mail(desk, demo_mails.LUCIA, "Otra pregunta", "¿Y ahora?", None))

@@ -368,6 +368,7 @@ def test_a_replacement_for_two_weeks_and_back(story: Story) -> None:
 def test_the_regular_lends_the_seat_and_takes_it_back_by_the_form(story: Story) -> None:
     """The seed: who returns fills in the form again."""
     lucia = story.signs_in(LUCIA, "es", "Enviarme un enlace", "Iniciar sesión")
+    lucia.open(f"{story.url}/people")
     lucia.submit(LEND, name=NAMES[MARIA], address=MARIA, ends_on=day_in_madrid(14))
     story.tick("1m")
     story.accepts(MARIA)
