@@ -124,7 +124,7 @@ def _as_mail(
 
 
 def _raw(address: str, support: str, subject: str, text: str, files: tuple[AttachmentRef, ...], now: datetime) -> bytes:
-    """The words as a mail, the files by name and SHA-256: what `postdesk explain` and a restore find under the row."""
+    """The words as a mail, the files by name and SHA-256: what a restore looks for under the row's SHA-256."""
     message = EmailMessage(policy=SMTP)
     message["From"] = f"<{address}>"
     message["To"] = f"<{support}>"
