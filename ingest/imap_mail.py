@@ -29,6 +29,7 @@ from models.decision import Decision, Receipt
 from models.facts import gather
 from models.failpoint import failpoint
 from models.mail import Envelope, SpooledMail
+from models.mail_id import id_of
 from models.names import canonical_address
 from models.record import record
 from models.vocabulary import Reason, Source
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHUNK = 256 * 1024  # octets that are asked for at a time; below MAX_LITERAL of the wire
-_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # as in ingest/spool_name.py
 
 
 class SpoolFault(Exception):
@@ -206,8 +206,7 @@ def _id(place: Place, piece: _Piece) -> str:
     ms = max(int(arrived.timestamp() * 1000), 0) if arrived and may_be else 0
     text = f"{place.mailbox}\n{place.uidvalidity}\n{place.uid}\n{piece.size}"
     chance = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")
-    number = ms << 80 | (place.uid & 0xFFFF) << 64 | chance
-    return "".join(_LETTERS[number >> shift & 31] for shift in range(125, -1, -5))
+    return id_of(ms, place.uid, chance)
 
 
 @contextmanager

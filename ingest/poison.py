@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from ingest.shunt import Shunted
 from ingest.spool import Spool
-from ingest.spool_name import SpoolName, time_of
+from ingest.spool_name import SpoolName
 from ingest.spoolfile import Reading, read_file
 from models.db import retrying, transaction
 from models.mail import Envelope, SpooledMail
+from models.mail_id import time_of
 from models.record import record_poison
 from models.vocabulary import Source
 

@@ -8,11 +8,11 @@ import re
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
-_MAIL_ID = re.compile(rf"[{_ALPHABET}]{{26}}")
+from models.mail_id import ALPHABET, id_of
+
+_MAIL_ID = re.compile(rf"[{ALPHABET}]{{26}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +36,17 @@ class SpoolName:
 
 
 def new_id() -> str:
-    """26 characters: 48 bits of ms and a count within it, to sort by; 64 random bits, to be unique on all machines."""
+    """The id of a mail that arrives now."""
     with _id_lock:
         now = time.time_ns() // 1_000_000
         _id_state[1] = _id_state[1] + 1 if now == _id_state[0] else 0
         _id_state[0] = now
         count = _id_state[1]
-    number = (now << 80) | ((count & 0xFFFF) << 64) | int.from_bytes(os.urandom(8), "big")
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in _SHIFTS)
-
-
-def time_of(mail_id: str) -> datetime:
-    """When an id was made."""
-    ms = 0
-    for letter in mail_id[:10]:
-        ms = ms * 32 + _ALPHABET.index(letter)
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    return id_of(now, count, int.from_bytes(os.urandom(8), "big"))
 
 
 _id_lock = threading.Lock()
 _id_state = [0, 0]  # the ms of the last id, and how many ids it has had
-_SHIFTS = range(125, -1, -5)
 
 
 def named(folder: Path) -> list[tuple[Path, SpoolName]]:

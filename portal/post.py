@@ -10,7 +10,7 @@ once, and one that is changed and sent again is another. As every mail's, its wo
 import hashlib
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -21,6 +21,7 @@ from starlette.requests import Request
 from models.decision import Clues, Decision, Receipt
 from models.facts import gather
 from models.mail import AttachmentRef, AuthEvidence, Envelope, Mailbox, ParsedMail
+from models.mail_id import ALPHABET, TIME_LETTERS, base32, id_of, ms_of, time_of
 from models.record import record
 from models.ticket_views import find_conversation
 from models.viewer import Viewer, find_viewer
@@ -30,7 +31,6 @@ from portal.session import SESSION, read_cookie
 from rules.case import Case
 from rules.portal_ticket import is_too_much
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as the spool's ids: they sort by arrival
 _KEPT = timedelta(days=2)  # a form that was opened longer ago has another key
 Rule = Callable[[Case], Decision | TicketAnswer | None]
 
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 def new_key(now: datetime) -> str:
     """What a form carries: when it was opened, and chance."""
-    return _base32(int(now.timestamp() * 1000), 10) + _base32(secrets.randbits(80), 16)
+    return id_of(int(now.timestamp() * 1000), secrets.randbits(16), secrets.randbits(64))
 
 
 def post(
@@ -141,17 +141,9 @@ def _id(key: str, said: tuple[str, ...], now: datetime) -> str:
     if opened is None or not now - _KEPT <= opened <= now + timedelta(minutes=5):
         key = new_key(now)
     hashed = hashlib.sha256("\0".join((key, *said)).encode("utf-8", "surrogatepass")).digest()
-    return key[:10] + _base32(int.from_bytes(hashed[:10], "big"), 16)
+    return key[:TIME_LETTERS] + base32(int.from_bytes(hashed[:10], "big"), len(key) - TIME_LETTERS)
 
 
 def _opened(key: str) -> datetime | None:
-    if len(key) != 26 or not set(key) <= set(_ALPHABET):
-        return None
-    ms = 0
-    for letter in key[:10]:
-        ms = ms * 32 + _ALPHABET.index(letter)
-    return datetime.fromtimestamp(ms / 1000, UTC) if ms < 1 << 45 else None
-
-
-def _base32(number: int, length: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (length - 1), -1, -5))
+    may_be = len(key) == 26 and set(key) <= set(ALPHABET) and ms_of(key) < 1 << 45
+    return time_of(key) if may_be else None
