@@ -3,6 +3,7 @@
 Pure: rules call it for what a mail says, models for what is registered, so both compare the same thing.
 """
 
+import ipaddress
 import re
 import unicodedata
 from functools import lru_cache
@@ -61,6 +62,14 @@ def _canonical_address(text: str) -> str | None:
         return None
     address = f"{local_part}@{domain}"
     return address if len(address.encode()) <= ADDRESS_LIMIT else None
+
+
+def is_loopback(host: str) -> bool:
+    """Is the host this very machine, by name or address?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def parent_domains(domain: str, limit: int = 6) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ knows (RFC 1047): it is Deferred, and the next attempt carries the same Message-
 """
 
 import asyncio
-import ipaddress
 import mailbox
 import ssl
 import time
@@ -21,6 +20,7 @@ import aiosmtplib
 from aiosmtplib.errors import SMTPDataError, SMTPException, SMTPResponseException
 
 from models.errors import PostdeskError
+from models.names import is_loopback
 from notify.compose import Composed
 from notify.signing import Sign, SigningError
 
@@ -126,13 +126,6 @@ def _server(parts: SplitResult) -> _Server:
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password or "") if parts.username else None,
     )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Smtp:

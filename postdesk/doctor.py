@@ -192,7 +192,7 @@ def _imap(desk: "Desk") -> Iterator[Finding]:
 
 def _portal(desk: "Desk") -> Finding:
     """Do the links in mails lead where people can go?"""
-    from notify.smarthost import is_loopback
+    from models.names import is_loopback
 
     settings, url = desk.settings, desk.portal_url
     if not url:

@@ -17,9 +17,9 @@ from ingest.dmarc_policy import find_policy
 from ingest.resolver import Answer, Deadline, DnsResolver, DnsStatus
 from ingest.spf_check import check_spf
 from models.mail import Envelope
+from models.names import is_loopback
 from models.vocabulary import AuthResult, Source
 from notify.signing import is_published, record_of
-from notify.smarthost import is_loopback
 from postdesk.doctor import FAIL, OK, WARN, Finding
 
 if TYPE_CHECKING:

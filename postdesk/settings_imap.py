@@ -3,13 +3,14 @@
 Takes: what the file or the environment says.  Gives: `ImapSettings`.  Fails: ValueError with what to write instead.
 """
 
-import ipaddress
 import json
 from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from models.names import is_loopback
 
 EXAMPLE = """# One table for each folder that mail is fetched from; more settings of it: docs/settings.md
 # [[imap]]
@@ -57,7 +58,7 @@ class ImapSettings(BaseModel):
             raise ValueError("password: write it on one line, without control characters")
         if (self.after == "move") != bool(self.move_to) or self.move_to == self.folder:
             raise ValueError('after = "move" and move_to = "another folder" go together')
-        if self.tls == "off" and not _is_loopback(self.host):
+        if self.tls == "off" and not is_loopback(self.host):
             # RFC 3501 §11.1, RFC 8314: a password never goes in clear over the net.
             raise ValueError('tls = "off" is for this machine only; write tls = "on" or tls = "starttls"')
         return self
@@ -65,13 +66,6 @@ class ImapSettings(BaseModel):
     @property
     def real_port(self) -> int:
         return self.port or (993 if self.tls == "on" else 143)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_tables(value: object) -> object:
