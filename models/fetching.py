@@ -22,7 +22,7 @@ class FetchedMailbox(SQLModel, table=True):
 
     __tablename__ = "fetched_mailbox"
 
-    mailbox: str = Field(primary_key=True)  # user@host/folder, see ingest/imap.py
+    mailbox: str = Field(primary_key=True)  # host/user/folder: Account.name in ingest/imap_folder.py
     worker: str | None = None
     fence: int = 0
     due_at: datetime

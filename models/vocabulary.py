@@ -186,7 +186,7 @@ class MailName(StrEnum):
     UNKNOWN_AUTHOR = "unknown_author"
     STAFF_TASK = "staff_task"  # tells agents of an address that gets no more mail, or of a thread that was paused
     ANSWER_UNDELIVERED = "answer_undelivered"  # tells an agent that an answer of his did not arrive
-    # access (issue: superusers)
+    # access
     ACCESS_PROOF = "access_proof"
     ACCESS_DESK_NOTICE = "access_desk_notice"  # tells agents that a request waits for them
     ACCESS_AGREE = "access_agree"  # asks the person replaced and the other superuser for their word

@@ -113,9 +113,8 @@ def run_once(desk: Dispatch, worker: str) -> Round:
     settled = 0
     with _lease(desk, claims) as held:
         for claimed in claims:
-            if (
-                claimed.id in held.lost or time.monotonic() > held.until
-            ):  # a database that was away: it may be another's
+            # A lease that could not be extended, the database being away, may have ended: the row may be another's.
+            if claimed.id in held.lost or time.monotonic() > held.until:
                 log.warning("lease lost", outbox=claimed.id)
                 continue
             outcome, message_id = (unreachable, None) if unreachable else _send(desk, claimed)
