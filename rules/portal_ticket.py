@@ -15,7 +15,6 @@ from models.vocabulary import (
     Reason,
     TicketAnswer,
     TicketCommand,
-    TicketStatus,
 )
 from rules.accept import next_status
 from rules.autoreply import acknowledgement
@@ -23,6 +22,7 @@ from rules.case import Case
 from rules.people import tongue_of
 from rules.reply import agents_notices
 from rules.thread import may_reopen, part_of
+from rules.ticket_mail import ordered_status
 from rules.triage import priority_of
 
 
@@ -73,17 +73,9 @@ def order_by_form(case: Case, ticket: TicketFact, command: TicketCommand) -> Dec
     """Close or reopen: a note for the agents, who hear of it. None: not his; an answer: why nothing is done."""
     if part_in(case, ticket) is None:
         return None
-    is_closed = ticket.status in (TicketStatus.CLOSED, TicketStatus.RESOLVED)
-    if command is TicketCommand.CLOSE:
-        if ticket.status is TicketStatus.CLOSED:
-            return TicketAnswer.ALREADY
-        status = TicketStatus.CLOSED
-    else:
-        if not is_closed:
-            return TicketAnswer.ALREADY
-        if not may_reopen(case, ticket):
-            return TicketAnswer.TOO_LATE
-        status = TicketStatus.OPEN
+    status = ordered_status(case, ticket, command)
+    if isinstance(status, TicketAnswer):
+        return status
     note = AddArticle(ticket=ticket.number, author=_author(case), kind=ArticleKind.NOTE, status=status)
     return Decision(
         state=LedgerState.COMMAND_DONE,

@@ -99,11 +99,11 @@ def _obey(case: Case, order: TicketOrder, ticket: TicketFact | None) -> _Done:
     if order.command in _ON_A_TICKET and ticket is None:
         return _Done(answer=TicketAnswer.NO_TICKET)
     match order.command:
-        case TicketCommand.CLOSE if ticket:
-            is_so = ticket.status is TicketStatus.CLOSED
-            return _Done(answer=TicketAnswer.ALREADY if is_so else TicketAnswer.DONE, status=TicketStatus.CLOSED)
-        case TicketCommand.REOPEN if ticket:
-            return _reopen(case, ticket)
+        case TicketCommand.CLOSE | TicketCommand.REOPEN if ticket:
+            status = ordered_status(case, ticket, order.command)
+            if isinstance(status, TicketAnswer):
+                return _Done(answer=status)
+            return _Done(answer=TicketAnswer.DONE, status=status)
         case TicketCommand.CC if ticket:
             return _join(case, order.colleague, ticket)
         case TicketCommand.STATUS_ALL if not _holds_seat(case):
@@ -112,12 +112,13 @@ def _obey(case: Case, order: TicketOrder, ticket: TicketFact | None) -> _Done:
             return _Done(answer=TicketAnswer.DONE)
 
 
-def _reopen(case: Case, ticket: TicketFact) -> _Done:
+def ordered_status(case: Case, ticket: TicketFact, command: TicketCommand) -> TicketStatus | TicketAnswer:
+    """The ticket's next status by `close` or `reopen`, of a mail or a form; an answer where nothing is to be done."""
+    if command is TicketCommand.CLOSE:
+        return TicketAnswer.ALREADY if ticket.status is TicketStatus.CLOSED else TicketStatus.CLOSED
     if ticket.status not in (TicketStatus.CLOSED, TicketStatus.RESOLVED):
-        return _Done(answer=TicketAnswer.ALREADY)
-    if not may_reopen(case, ticket):
-        return _Done(answer=TicketAnswer.TOO_LATE)
-    return _Done(answer=TicketAnswer.DONE, status=TicketStatus.OPEN)
+        return TicketAnswer.ALREADY
+    return TicketStatus.OPEN if may_reopen(case, ticket) else TicketAnswer.TOO_LATE
 
 
 def _join(case: Case, colleague: str | None, ticket: TicketFact) -> _Done:
