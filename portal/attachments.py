@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from models.blobs import CHUNK, BlobStore
+from models.conversation import FileRow, find_file
 from models.mail import AttachmentRef
-from models.ticket_views import FileRow, find_file
 from portal.parts import parts_of
 from portal.people import number as number_in
 from portal.session import viewer_of

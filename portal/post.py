@@ -18,12 +18,12 @@ from sqlmodel import Session
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from models.conversation import find_conversation
 from models.decision import Clues, Decision, Receipt
 from models.facts import gather
 from models.mail import AttachmentRef, AuthEvidence, Envelope, Mailbox, ParsedMail
 from models.mail_id import ALPHABET, TIME_LETTERS, base32, id_of, ms_of, time_of
 from models.record import record
-from models.ticket_views import find_conversation
 from models.viewer import Viewer, find_viewer
 from models.vocabulary import AuthorVerdict, Belief, MailboxPurpose, Source, TicketAnswer
 from portal.parts import Parts, parts_of

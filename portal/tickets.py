@@ -1,6 +1,6 @@
 """Tickets for the people outside: my open ones, those of the company, one conversation, a new one.
 
-Whose tickets are to be seen is models/ticket_views.py's to say, what a form does rules/portal_ticket.py's. A form whose
+Whose tickets are to be seen is models/ticket_scope.py's to say, what a form does rules/portal_ticket.py's. A form whose
 files, store or database failed is answered with all that was typed in it: nobody writes a text twice.
 """
 
@@ -15,20 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.blobs import is_store_away
+from models.conversation import Conversation, Remembered, find_conversation, remember
 from models.db import is_lost_race, is_outage
 from models.decision import Fields, Receipt
 from models.mail import AttachmentRef
-from models.ticket_views import (
-    Conversation,
-    Place,
-    Remembered,
-    Wanted,
-    find_conversation,
-    list_customer_tickets,
-    list_openable_customers,
-    list_visible_customers,
-    remember,
-)
+from models.ticket_lists import Place, Wanted, list_customer_tickets
+from models.ticket_scope import list_openable_customers, list_visible_customers
 from models.viewer import Viewer
 from models.vocabulary import TicketAnswer, TicketCommand, TicketStatus
 from portal.attachments import keep, may_be_picture

@@ -2,20 +2,12 @@
 
 import sqlalchemy as sa
 
+from models.conversation import find_conversation, find_file, remember
 from models.db import reading, transaction
 from models.mail import Mailbox
 from models.ticket import NewTicket, open_ticket
-from models.ticket_views import (
-    LOOKED_AT,
-    Place,
-    Wanted,
-    find_conversation,
-    find_file,
-    list_customer_tickets,
-    list_openable_customers,
-    list_visible_customers,
-    remember,
-)
+from models.ticket_lists import LOOKED_AT, Place, Wanted, list_customer_tickets
+from models.ticket_scope import list_openable_customers, list_visible_customers
 from models.viewer import Viewer, find_ties
 from tests.models.made import NOW, make_desk
 from tests.models.test_facts import noting, scanned
