@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ingest.parse import HashOnly, parse
+from ingest.content import HashOnly
+from ingest.parse import parse
 from ingest.rawfile import spooled_from
 from models.vocabulary import MailKind
 

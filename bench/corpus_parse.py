@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ingest.body import html_to_text
 from ingest.charset import decode
-from ingest.parse import HashOnly, parse
+from ingest.content import HashOnly
+from ingest.parse import parse
 from ingest.rawfile import spooled_from
 from models.mail import ParsedMail, SpooledMail
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ingest.content import HashOnly
 from ingest.killable import Limits, each_killable
-from ingest.parse import HashOnly, parse
+from ingest.parse import parse
 from ingest.rawfile import spooled_from
 from models.db import reading
 from models.decision import Clues, Decision, Facts

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ingest.content import HashOnly
 from ingest.defects import Defect, Limit, ScanLimits
-from ingest.parse import HashOnly, parse
+from ingest.parse import parse
 from models.mail import Envelope, ParsedMail, SpooledMail
 from models.vocabulary import AuthorVerdict, Source
 

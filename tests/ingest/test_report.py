@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parse import HashOnly, parse
+from ingest.content import HashOnly
+from ingest.parse import parse
 from ingest.rawfile import spooled_from
 from ingest.report import PART_CAP, ReportPart, ReportParts, read_report
 from models.mail import ParsedMail

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ingest.parse import HashOnly, parse
+from ingest.content import HashOnly
+from ingest.parse import parse
 from ingest.pipeline import deliver_one
 from models.access import ACCESS_REQUEST, perform
 from models.access_facts import gather_access

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ingest.parse import HashOnly, parse
+from ingest.content import HashOnly
+from ingest.parse import parse
 from ingest.pipeline import deliver_one
 from models.customer import add_contact, add_customer, add_domain, give_seat
 from models.db import transaction
