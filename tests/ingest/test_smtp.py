@@ -69,6 +69,21 @@ def test_a_mail_comes_in(desk: Desk) -> None:
     assert (desk.counters.accepted, desk.counters.connections) == (1, 1)
 
 
+def test_a_reply_does_not_wait_for_an_acknowledgement(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nagle's algorithm is off on every accepted connection."""
+    options: list[int] = []
+    connected = SmtpSession.connection_made
+
+    def look(self: SmtpSession, transport: asyncio.BaseTransport) -> None:
+        options.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        connected(self, transport)
+
+    monkeypatch.setattr(SmtpSession, "connection_made", look)
+    with desk.client() as client:
+        assert client.deliver().startswith("250")
+    assert options and all(options)
+
+
 def test_rfc5321_4_1_1_1_ehlo_advertises_what_we_do_and_nothing_else(desk: Desk) -> None:
     with desk.client() as client:
         words = {line[4:] for line in client.say("EHLO client.test").splitlines()}
