@@ -95,7 +95,10 @@ def transaction(engine: sa.Engine, *, snapshot: bool = False) -> Iterator[Sessio
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[Session]:
-    """A session that only reads, from one snapshot, beside any writer. A write through it fails on PostgreSQL."""
+    """A session that only reads, from one snapshot, beside any writer. A write through it fails on PostgreSQL.
+
+    What was read may be looked at afterwards too: rolling back would empty the rows, so they leave the session first.
+    """
     options: dict[str, Any] = {"reading": True}
     if engine.dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -103,6 +106,7 @@ def reading(engine: sa.Engine) -> Iterator[Session]:
         try:
             yield session
         finally:
+            session.expunge_all()
             session.rollback()
 
 

@@ -24,11 +24,26 @@ LEAST = 9  # columns to which a cell may be folded
 UNBROKEN = ("id", "number", "ticket", "state", "status", "became", "language")  # columns to copy from: never folded
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="The newest N only.", show_default="all")]
-By = Annotated[str, typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk")]
+_ACTING = "postdesk.acting"
+
+
+def _note_acting(ctx: typer.Context, address: str) -> str:
+    """Keep the address of --as for `open_desk`, which knows the agents."""
+    ctx.meta[_ACTING] = address.strip().lower()
+    return address.strip().lower()
+
+
+By = Annotated[
+    str,
+    typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk", callback=_note_acting),
+]
 
 
 def open_desk(ctx: typer.Context) -> "Desk":
-    """The desk of --config, POSTDESK_CONFIG, ./postdesk.toml or /etc/postdesk/postdesk.toml."""
+    """The desk of --config, POSTDESK_CONFIG, ./postdesk.toml or /etc/postdesk/postdesk.toml.
+
+    Ends the command where --as names nobody who decides here: the audit would say so for ever.
+    """
     from postdesk.settings import CONFIG_NAME, load
     from postdesk.wiring import Desk
 
@@ -37,7 +52,20 @@ def open_desk(ctx: typer.Context) -> "Desk":
         path = next((p for p in (Path(CONFIG_NAME), Path("/etc/postdesk") / CONFIG_NAME) if p.exists()), None)
     if path is None:
         wrong(f"no {CONFIG_NAME} here: say --config FILE, set POSTDESK_CONFIG, or make one with `postdesk init`")
-    return Desk(load(path), path.resolve())
+    desk = Desk(load(path), path.resolve())
+    if (address := ctx.meta.get(_ACTING, "desk")) != "desk":
+        _require_agent(desk, address)
+    return desk
+
+
+def _require_agent(desk: "Desk", address: str) -> None:
+    from models.db import reading
+    from models.staff import find_agent
+
+    with reading(desk.engine) as session:
+        found = find_agent(session, address)
+    if found is None or not found.active:
+        wrong(f"--as {address}: no active agent has this address; see `postdesk agent list`")
 
 
 def show_json(document: object) -> None:

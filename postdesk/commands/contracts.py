@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from postdesk.console import JsonFlag, no, open_desk, progress, show_json, show_table, tell, wrong
+from postdesk.console import By, JsonFlag, no, open_desk, progress, show_json, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("number", "customer", "product", "edition", "valid_from", "valid_to", "seats", "first_line", "agreed")
 NEEDED = ("number", "customer", "product", "valid_from")
-
-By = Annotated[str, typer.Option("--as", help="Who says so: the account manager's address.", show_default="the desk")]
 
 
 def register(app: typer.Typer) -> None:

@@ -10,9 +10,13 @@ import sqlalchemy as sa
 
 from models.access import perform
 from models.access_facts import gather_access
+from models.access_values import Asked
 from models.audit import AUDIT
 from models.db import make_engine, transaction
+from models.vocabulary import Belief
 from rules.access import accept
+from rules.access import request as ask
+from tests.builders import POLICY
 from tests.desk import TestDesk
 
 
@@ -141,3 +145,42 @@ def test_what_is_agreed_with_a_customer(desk: TestDesk) -> None:
     desk.run("customer", "change", "Harbour Tools", "--manager", "anna@nordvik.test", "--access", "automatic")
     assert desk.call("customer", "change", "Harbour Tools", "--manager", "x@nordvik.test").returncode == 2
     assert desk.call("customer", "change", "Nobody").returncode != 0
+
+
+def test_a_customer_is_named_where_no_domain_leads_to_one(desk: TestDesk) -> None:
+    assert [row["holder"] for row in desk.json("seat", "list", "--customer", "Harbour Tools")] == [
+        "grace@harbour.example"
+    ]
+    assert desk.call("seat", "list", "--customer", "Nobody").returncode == 2
+    engine = make_engine(f"sqlite:///{desk.folder / 'postdesk.db'}")
+    now = datetime.now(UTC)
+    asked = Asked(name="Sue", address="sue@elsewhere.example")
+    with transaction(engine, snapshot=True) as session:
+        ruling = ask(asked, gather_access(session, now, asked=asked), POLICY, now, belief=Belief.BELIEVED)
+        perform(session, ruling.actions, ruling.notices, now, who=asked.address, via="mail:1")
+    engine.dispose()
+    refused = desk.call("access", "approve", "1")
+    assert refused.returncode == 1 and "--customer NAME" in refused.stderr
+    desk.run("access", "approve", "1", "--customer", "Harbour Tools")
+    assert [row["state"] for row in desk.json("access", "list")] == ["approved"]
+
+
+DECISIONS = (
+    ("held", "drop", "01m85t3h0w000fyek5jf2gvk3e"),
+    ("held", "release", "01m85t3h0w000fyek5jf2gvk3e"),
+    ("contract", "agree", "C-2031"),
+    ("access", "approve", "1"),
+    ("access", "refuse", "1", "--reason", "no"),
+    ("seat", "lend", "1", "--to", "maria@harbour.example"),
+    ("seat", "end", "1"),
+    ("suppression", "lift", "grace@harbour.example"),
+    ("domain", "remove", "harbour.example"),
+)
+
+
+def test_nobody_decides_who_is_no_agent(desk: TestDesk) -> None:
+    for who in ("nobody@nowhere.test", "grace@harbour.example"):
+        for command in DECISIONS:
+            refused = desk.call(*command, "--as", who)
+            assert refused.returncode == 2 and f"--as {who}: no active agent" in refused.stderr, command
+    assert [row["state"] for row in desk.json("seat", "list")] == ["active"]
