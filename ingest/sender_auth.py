@@ -144,11 +144,12 @@ def _dmarc(found: _Findings) -> AuthResult:
         return AuthResult.TEMPERROR if found.policy.unanswered else AuthResult.NONE
     if found.dkim_aligned or found.spf_aligned:
         return AuthResult.PASS
-    may_align = found.policy.may_align
+    # A sub-domain is the forger's choice: one whose servers never answer must not undo the policy of its parent.
+    owners = (found.policy.domain, found.policy.organization)
     unheard = [one.domain for one in found.signatures if one.result is AuthResult.TEMPERROR]
     if found.spf is AuthResult.TEMPERROR:
         unheard.append(found.spf_domain)
-    if found.policy.unanswered or found.alignment_open or any(may_align(domain) for domain in unheard):
+    if found.policy.unanswered or found.alignment_open or any(domain in owners for domain in unheard):
         return AuthResult.TEMPERROR
     return AuthResult.FAIL if found.client_known else AuthResult.NONE
 

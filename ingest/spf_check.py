@@ -57,6 +57,10 @@ class _Query(spf.query):
                 raise spf.PermError("too many void lookups")  # type: ignore[no-untyped-call]
         return _records(answer, qtype)
 
+    def validated_ptrs(self) -> list[str]:
+        """`ptr` never matches: whoever owns the client's address writes the names that it has (RFC 7208 §5.5)."""
+        return []
+
     def get_explanation(self, spec: Any) -> None:
         """An explanation is a stranger's text that nobody here will read: it is not even fetched (§6.2 allows it)."""
         return None

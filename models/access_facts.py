@@ -99,7 +99,14 @@ class _Finder:
         if row is None or row.customer is None:
             return None
         waits = row.state is HeldState.HELD and row.release_by is None
-        return HeldFact(id=row.id, customer=row.customer, author=row.author or "", subject=row.subject, waits=waits)
+        return HeldFact(
+            id=row.id,
+            customer=row.customer,
+            author=row.author or "",
+            subject=row.subject,
+            waits=waits,
+            reason=row.reason,
+        )
 
     def customers_of(self, address: str) -> tuple[int, ...]:
         """The customers whose registered domain is the longest one that the address lies in, label-exact (T08)."""

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from itertools import islice
 
 from models.mail import Mailbox
-from models.vocabulary import AccessKind, AccessState, Belief, SeatState
+from models.vocabulary import AccessKind, AccessState, Belief, Reason, SeatState
 
 NEW_REQUEST = 0  # stands for the number of the request that the same actions make
 APPLICANT_TEXT_CAP = 64  # characters of each text that an applicant wrote (threat T52)
@@ -103,13 +103,14 @@ class AccessCustomerFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldFact:
-    """A colleague's mail that waits for a superuser's word."""
+    """A held mail of a customer. A superuser's word lets a colleague's through, and no other (`reason`)."""
 
     id: str
     customer: int
     author: str
     subject: str
     waits: bool
+    reason: Reason = Reason.COLLEAGUE_WITHOUT_SEAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,8 @@ def download(request: Request, number: str = "", id: str = "") -> Response:
     """GET /tickets/NUMBER/files/ID."""
     file = _file(request, number, id)
     name = clean_name(file.name)
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().replace("%", "_") or "file"
+    folded = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    ascii_name = _UNSAFE.sub("_", folded).replace("%", "_") or "file"  # a full-width quotation mark is a plain one now
     disposition = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"  # RFC 6266 §4.3
     return _stream(request, file, "application/octet-stream", disposition)
 

@@ -51,13 +51,13 @@ def ask(request: Request, form: Form) -> Response:
     language, client, now, policy = pages.language_of(request), client_of(request), parts.now(), parts.policy
 
     def once(session: Session) -> int | None:
-        from_client = take(session, f"ask:{client}", policy.asks_per_client_per_hour, HOUR, now)
+        if not take(session, f"ask:{client}", policy.asks_per_client_per_hour, HOUR, now):
+            return None  # a refused client takes nobody's budget: else it would lock out whom it names
         # A browser that signed in as this person before has a count of its own: else whoever knows an address could
         # use up its links each hour, and keep its owner out for as long as he likes.
         known = has_signed_in(session, address, asking.nonce_hash)
         whose = f"sign-in:{address}" + (f":{asking.nonce_hash}" if known else "")
-        for_address = take(session, whose, policy.sign_ins_per_address_per_hour, HOUR, now)
-        if not (from_client and for_address):
+        if not take(session, whose, policy.sign_ins_per_address_per_hour, HOUR, now):
             return None
         until = now + policy.sign_in_lifetime
         return ask_sign_in(session, address, until, now, language=language, nonce_hash=asking.nonce_hash)

@@ -5,7 +5,7 @@ Pure: facts go in, notices or a `Ruling` come out; mail, pages and jobs ask the 
 
 from models.access_values import AccessFacts, DeclineHeld, HeldFact, ReleaseHeld
 from models.decision import CustomerFact, Notice, Ruling
-from models.vocabulary import Answer, MailName, SeatState, Source
+from models.vocabulary import Answer, MailName, Reason, SeatState, Source
 from rules.autoreply import obstacle_to_answer
 from rules.case import Case
 from rules.people import tongue_of
@@ -62,7 +62,8 @@ def decline(facts: AccessFacts, by: str) -> Ruling:
 
 def _judged(facts: AccessFacts, by: str) -> HeldFact | Answer:
     """The mail that `by` (an address), a superuser of the customer now, may judge; else why not."""
-    if facts.held is None:
+    # What waits for another reason, such as a mail that nobody proved, is for agents to judge.
+    if facts.held is None or facts.held.reason is not Reason.COLLEAGUE_WITHOUT_SEAT:
         return Answer.NOT_FOUND
     if not any(seat.address == by.lower() and seat.state is SeatState.ACTIVE for seat in facts.seats):
         return Answer.NOT_YOURS

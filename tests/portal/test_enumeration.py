@@ -97,6 +97,19 @@ def test_T28_who_uses_up_an_address_does_not_keep_its_owner_out(database: sa.Eng
         assert site.count(OUTBOX, OUTBOX.c.recipient == "ben@acme.test", OUTBOX.c.mail == "sign_in") == 3
 
 
+def test_T28_a_refused_client_takes_nobodys_budget(database: sa.Engine) -> None:
+    """Over its own 20 an hour a client names an address as often as it likes: its owner's new browser is let in."""
+    with running(database, policy=POLICY, proxies=("127.0.0.1",)) as site:
+        settle(site)
+        for number in range(25):
+            site.browser().post("/", {"address": f"p{number}@spam.test"}, X_Forwarded_For="198.51.100.1")
+        for _ in range(5):
+            site.browser().post("/", {"address": "lucia@acme.test"}, X_Forwarded_For="198.51.100.1")
+        site.browser().post("/", {"address": "lucia@acme.test"}, X_Forwarded_For="198.51.100.2")
+        mails = site.count(OUTBOX, OUTBOX.c.recipient == "lucia@acme.test", OUTBOX.c.mail == "sign_in")
+        assert mails == 1
+
+
 def test_spam_reaches_no_agent(database: sa.Engine) -> None:
     """Nobody is asked before an address is proved, so what one client floods us with ends in a counter."""
     with running(database, policy=POLICY) as site:

@@ -86,6 +86,16 @@ def test_a_name_with_other_letters_is_told_in_both_ways(site: Site) -> None:
     assert 'filename=" skarm.txt"' in said and said.endswith("%D1%91%D1%82%20sk%C3%A4rm.txt")
 
 
+def test_T38_no_letter_becomes_a_quotation_mark_in_the_header(site: Site) -> None:
+    """NFKD makes plain ones of full-width letters: of a quotation mark, a backslash, a percent sign, a slash."""
+    name = "a\uff02; filename=\uff02b.html\uff3c\uff05\uff0f.txt"
+    number = a_ticket(site, files=(kept(site, name, "text/plain", b"x"),))
+    id = int(site.scalar(sa.select(ATTACHMENT.c.id)))
+    answer, _ = raw(site.sign_in(LUCIA), f"/tickets/{number}/files/{id}")
+    plain = answer.headers["content-disposition"].partition("; filename*=")[0]
+    assert plain == 'attachment; filename="a_; filename=_b.html___.txt"'
+
+
 def test_a_blob_that_is_gone_is_a_page_that_is_not_there(site: Site) -> None:
     number = a_ticket(site, files=(file := kept(site, "x.png", "image/png", PNG),))
     id = int(site.scalar(sa.select(ATTACHMENT.c.id)))

@@ -10,6 +10,7 @@ from tests.builders import CONTACTS, decided, mail
 from tests.rules.test_access import LUCIA, facts
 
 SU = "su@acme.test"
+UNBELIEVED = HeldFact(id="x", customer=1, author="a", subject="", waits=True, reason=Reason.UNBELIEVED)
 
 
 def test_a_colleagues_mail_is_held_and_both_sides_are_told() -> None:
@@ -35,6 +36,7 @@ def test_a_colleagues_mail_is_held_and_both_sides_are_told() -> None:
         ("lucia@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=False), Answer.ALREADY),
         ("maria@acme.test", HeldFact(id="x", customer=1, author="a", subject="", waits=True), Answer.NOT_YOURS),
         ("lucia@acme.test", None, Answer.NOT_FOUND),
+        ("lucia@acme.test", UNBELIEVED, Answer.NOT_FOUND),
     ],
 )
 def test_who_releases_a_colleagues_mail(by: str, held: HeldFact | None, answer: Answer) -> None:
