@@ -26,7 +26,7 @@ from models.held import HELD
 from models.names import parent_domains
 from models.staff import AGENT
 from models.ticket import address_key
-from models.vocabulary import AccessState, HeldState, SeatState
+from models.vocabulary import AccessState, AgentNotices, HeldState, SeatState
 
 _UNDECIDED = (AccessState.WAITING, AccessState.APPROVED, AccessState.INVITED)
 
@@ -182,7 +182,9 @@ class _Finder:
         )
 
     def agents(self) -> tuple[StaffFact, ...]:
-        rows = self._all(sa.select(AGENT).where(AGENT.c.active, AGENT.c.notify).order_by(AGENT.c.id))
+        rows = self._all(
+            sa.select(AGENT).where(AGENT.c.active, AGENT.c.notices == AgentNotices.ALL).order_by(AGENT.c.id)
+        )
         return tuple(_staff(row) for row in rows)
 
     def manager(self, id: int | None) -> StaffFact | None:

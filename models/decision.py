@@ -9,6 +9,7 @@ from datetime import datetime
 from models.access_values import AccessAction, AccessFacts, Asked
 from models.mail import DeliveryReport, Mailbox
 from models.vocabulary import (
+    AgentNotices,
     Answer,
     ArticleKind,
     Belief,
@@ -106,6 +107,8 @@ class AgentFact:
     name: str
     admin: bool = False
     language: str = "en"
+    zone: str = ""  # "" = the desk's
+    notices: AgentNotices = AgentNotices.ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,7 @@ class TicketFact:
     language: str
     paused: bool = False  # the loop breaker stopped automatic mail on this thread
     resumed_at: datetime | None = None  # an agent let it leave again
+    assignee: int | None = None  # agent
     merged_into: int | None = None
     subject: str = ""
 
@@ -188,7 +192,7 @@ class Facts:
     outbox: tuple[OutboxFact, ...] = ()
     sent: SentCounts = SentCounts()
     release: Release | None = None
-    notified_agents: tuple[AgentFact, ...] = ()  # agents who want to hear of new tickets and replies
+    notified_agents: tuple[AgentFact, ...] = ()  # active agents who want to hear of every ticket, or of theirs
     cc_contacts: tuple[ContactFact, ...] = ()
     cc_domains: tuple[DomainFact, ...] = ()
     superusers: tuple[ContactFact, ...] = ()  # active seat holders of the author's customer (colleague mails)
@@ -248,6 +252,7 @@ class AddArticle:
     cc: tuple[Mailbox, ...] = ()
     proposed_cc: tuple[Mailbox, ...] = ()
     anchors: tuple[str, ...] = ()  # as in OpenTicket
+    assignee: int | None = None  # agent who has the ticket from now on, where nobody has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
 from models.spent import SPENT_PROOF
 from models.staff import AGENT
 from models.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET, address_key, anchor_key
-from models.vocabulary import Belief, MailName, ParticipantRole, SeatState
+from models.vocabulary import AgentNotices, Belief, MailName, ParticipantRole, SeatState
 
 COUNT_CAP = 1000  # a count of this much means "too many"
 ANCHOR_CAP = 100  # Message-IDs of one mail that are looked up, the nearest first
@@ -72,7 +72,7 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
         second_copy_state=before.state,
         second_copy_belief=Belief(before.auth["belief"]) if before.auth else None,
         message_id_recorded=bool(before.message_id_recorded),
-        agent=next((agent for agent, _ in agents if agent.address == clues.author), None),
+        agent=next((agent for agent in agents if agent.address == clues.author), None),
         contact=contact,
         domains=domains,
         customers=find.customers(_named_customers(own, contact, cc_domains, people.values(), tickets)),
@@ -85,7 +85,7 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
             {ticket.number for ticket in tickets}, same_words=before.same_words, is_unknown=not (contact or domains)
         ),
         release=release,
-        notified_agents=tuple(agent for agent, notify in agents if notify),
+        notified_agents=tuple(agent for agent in agents if agent.notices is not AgentNotices.NONE),
         cc_contacts=tuple(people[address] for address in clues.cc if address in people),
         cc_domains=cc_domains,
         superusers=() if contact and own <= set(contact.seats) else find.superusers(own),
@@ -174,11 +174,16 @@ class _Finder:
         )
         return row
 
-    def agents(self) -> list[tuple[AgentFact, bool]]:
+    def agents(self) -> list[AgentFact]:
         return [
-            (
-                AgentFact(id=row.id, address=row.address, name=row.name, admin=row.admin, language=row.language),
-                row.notify,
+            AgentFact(
+                id=row.id,
+                address=row.address,
+                name=row.name,
+                admin=row.admin,
+                language=row.language,
+                zone=row.zone,
+                notices=row.notices,
             )
             for row in self._all(_AGENTS)
         ]
@@ -332,6 +337,7 @@ def _ticket_fact(row: sa.Row[Any], participants: Sequence[ParticipantFact]) -> T
         language=row.language,
         paused=row.paused,
         resumed_at=row.resumed_at,
+        assignee=row.assignee,
         merged_into=row.merged_into,
         subject=row.subject,
     )
@@ -440,6 +446,7 @@ _TICKETS = (
         TICKET.c.language,
         TICKET.c.paused,
         TICKET.c.resumed_at,
+        TICKET.c.assignee,
         TICKET.c.merged_into,
         TICKET.c.subject,
         PARTICIPANT.c.id.label("who"),

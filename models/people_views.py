@@ -82,5 +82,6 @@ def list_contacts(session: Session, customer: int | None = None) -> list[dict[st
 
 def list_agents(session: Session) -> list[dict[str, Any]]:
     """The vendor's people, by address; the inactive ones too."""
-    columns = (AGENT.c.address, AGENT.c.name, AGENT.c.admin, AGENT.c.active, AGENT.c.notify, AGENT.c.language)
+    names = ("address", "name", "admin", "active", "notices", "language", "zone")
+    columns = tuple(AGENT.c[name] for name in names)
     return [dict(row._mapping) for row in session.connection().execute(sa.select(*columns).order_by(AGENT.c.address))]

@@ -51,6 +51,7 @@ from models.ticket import (
     address_key,
     anchor,
     anchor_key,
+    assign_if_free,
     join_ticket,
     open_ticket,
     pause_thread,
@@ -222,6 +223,8 @@ class _Work:
         self._write(action.ticket, action.author, action.kind, action.marked, action.proposed_cc)
         self._join(action.ticket, action.cc)
         self._anchor(action.ticket, customer, action.anchors)
+        if action.assignee is not None:
+            assign_if_free(self._session, action.ticket, action.assignee)
 
     def _note(self, ticket: int) -> None:
         """A machine's mail on a ticket: shown, and nothing changes."""

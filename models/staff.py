@@ -5,8 +5,9 @@ from datetime import datetime
 from sqlmodel import Field, Session, SQLModel, select
 
 from models.checked import check_address, check_zone
-from models.columns import table_of
+from models.columns import table_of, words
 from models.errors import Refused
+from models.vocabulary import AgentNotices
 
 
 class Agent(SQLModel, table=True):
@@ -17,9 +18,9 @@ class Agent(SQLModel, table=True):
     name: str
     admin: bool = False
     active: bool = True
-    notify: bool = True  # wants to hear of new tickets and replies
+    notices: AgentNotices = Field(default=AgentNotices.ALL, sa_type=words(AgentNotices))
     language: str = "en"
-    zone: str = "UTC"
+    zone: str = ""  # IANA name; "" = the desk's
     created: datetime
 
 
@@ -33,9 +34,9 @@ def add_agent(
     now: datetime,
     *,
     admin: bool = False,
-    notify: bool = True,
+    notices: AgentNotices = AgentNotices.ALL,
     language: str = "en",
-    zone: str = "UTC",
+    zone: str = "",
 ) -> Agent:
     """A new agent. Raises Refused where it is no address or an agent's already."""
     key = check_address(address)
@@ -45,9 +46,9 @@ def add_agent(
         address=key,
         name=name.strip() or key,
         admin=admin,
-        notify=notify,
+        notices=notices,
         language=language,
-        zone=check_zone(zone),
+        zone=zone and check_zone(zone),
         created=now,
     )
     session.add(made)
@@ -58,3 +59,39 @@ def add_agent(
 def find_agent(session: Session, address: str) -> Agent | None:
     """The agent with this address, active or not."""
     return session.exec(select(Agent).where(Agent.address == address.lower())).first()
+
+
+def change_agent(
+    session: Session,
+    address: str,
+    *,
+    name: str | None = None,
+    admin: bool | None = None,
+    active: bool | None = None,
+    notices: AgentNotices | None = None,
+    language: str | None = None,
+    zone: str | None = None,
+) -> dict[str, str]:
+    """Change what is given of an agent; None leaves it. `zone`: "" is the desk's. What was changed, by name.
+
+    Raises Refused where there is no such agent or zone, or where the desk would have no active admin left.
+    """
+    agent = find_agent(session, address)
+    if agent is None:
+        raise Refused(f"{address} is no agent; see `postdesk agent list`.")
+    wanted = {"name": name, "admin": admin, "active": active, "notices": notices, "language": language}
+    wanted["zone"] = zone and check_zone(zone)
+    changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(agent, key)}
+    was_admin = agent.admin and agent.active
+    for key, value in changed.items():
+        setattr(agent, key, value)
+    if was_admin and not (agent.admin and agent.active) and not _other_admin(session, agent):
+        raise Refused(f"{agent.address} is the last active admin. Make another agent an admin first.")
+    session.add(agent)
+    session.flush()
+    return {key: str(value) for key, value in changed.items()}
+
+
+def _other_admin(session: Session, agent: Agent) -> bool:
+    others = select(Agent.id).where(AGENT.c.id != agent.id, AGENT.c.admin, AGENT.c.active).limit(1)
+    return session.exec(others).first() is not None

@@ -244,6 +244,19 @@ def update_ticket(
     return None if row.customer is None else int(row.customer)
 
 
+def assign_if_free(session: Session, number: int, agent: int) -> None:
+    """The ticket is this agent's from now on, where it is nobody's."""
+    free = sa.update(TICKET).where(TICKET.c.id == number, TICKET.c.assignee.is_(None))
+    session.connection().execute(free.values(assignee=agent))
+
+
+def release_tickets(session: Session, agent: int) -> int:
+    """The open tickets of this agent are nobody's from now on; how many."""
+    is_open = TICKET.c.status.not_in((TicketStatus.RESOLVED, TicketStatus.CLOSED))
+    released = sa.update(TICKET).where(TICKET.c.assignee == agent, is_open).values(assignee=None)
+    return session.connection().execute(released).rowcount
+
+
 def join_ticket(session: Session, ticket: int, address: str, role: ParticipantRole, *, name: str = "") -> int:
     """The id of the participant with this address, who takes part from now on. A role once given stays; who had left
     is back."""

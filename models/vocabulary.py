@@ -207,6 +207,14 @@ class MailName(StrEnum):
     TICKET_STATUS = "ticket_status"  # the table of open tickets
 
 
+class AgentNotices(StrEnum):
+    """Which tickets an agent hears of by mail."""
+
+    ALL = "all"  # of every new ticket and reply, and of what only a person can decide
+    MINE = "mine"  # of replies on tickets that are assigned to this agent
+    NONE = "none"
+
+
 class MailClass(StrEnum):
     """The three header sets of outgoing mail, see notify/compose.py."""
 

@@ -15,7 +15,7 @@ from models.decision import Clues
 from models.facts import gather
 from models.mail import Mailbox
 from models.outbox import enqueue, find_suppression
-from models.ticket import NewArticle, add_article, join_ticket, update_ticket
+from models.ticket import NewArticle, add_article, assign_if_free, join_ticket, update_ticket
 from models.vocabulary import ArticleKind, ParticipantRole
 from rules.reply import answer
 
@@ -52,6 +52,7 @@ def _answer(
             session, ticket.number, NewArticle(kind=kind, author=author, text=text, full_text=text), now
         )
         join_ticket(session, ticket.number, agent.address, ParticipantRole.AGENT, name=agent.name)
+        assign_if_free(session, ticket.number, agent.id)
         status, notices = answer(ticket, agent, f"article:{article}", note=note, close=close, zone=zone)
         update_ticket(session, ticket.number, now, status=status)
         outbox = enqueue(session, notices, now, article=article)

@@ -48,6 +48,7 @@ def _answered(case: Case, agent: AgentFact, ticket: TicketFact) -> Decision:
         author=Mailbox(address=agent.address, name=agent.name),
         kind=ArticleKind.OUTBOUND,
         status=status,
+        assignee=agent.id,
     )
     return Decision(
         state=LedgerState.ARTICLE_ADDED,

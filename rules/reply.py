@@ -4,7 +4,15 @@ An agent's answer is conversation: written by a person, marked as automatic nowh
 """
 
 from models.decision import AgentFact, Notice, OutboxFact, TicketFact
-from models.vocabulary import MailName, ParticipantRole, StaffTask, TicketCommand, TicketStatus, Undelivered
+from models.vocabulary import (
+    AgentNotices,
+    MailName,
+    ParticipantRole,
+    StaffTask,
+    TicketCommand,
+    TicketStatus,
+    Undelivered,
+)
 from rules.case import Case
 from rules.policy import Policy
 
@@ -44,7 +52,12 @@ def answer(
             zone=zone,
             in_reply_to=in_reply_to,
             role=role,
-            context=(("author", agent.address), ("author_language", agent.language), *context),
+            context=(
+                ("author", agent.address),
+                ("author_language", agent.language),
+                ("author_zone", agent.zone),
+                *context,
+            ),
         )
         for address, role in outside.items()
     )
@@ -64,13 +77,20 @@ def agents_notices(case: Case, ticket: TicketFact | None, order: TicketCommand |
             ticket=ticket.number if ticket else None,
             about_new_ticket=ticket is None,
             language=agent.language,
-            zone=case.policy.zone,
+            zone=agent.zone,
             role=ParticipantRole.AGENT,
             context=(("new", int(ticket is None)), *((("order", order.value),) if order else ())),
         )
         for agent in case.facts.notified_agents
-        if agent.address.lower() != case.author and not case.policy.is_own(agent.address.lower())
+        if agent.address.lower() != case.author and _wants(agent, ticket, case.policy)
     )
+
+
+def _wants(agent: AgentFact, ticket: TicketFact | None, policy: Policy) -> bool:
+    """Whether the agent hears of this ticket; None: a new one, or what concerns the whole desk."""
+    is_theirs = ticket is not None and ticket.assignee == agent.id
+    chosen = agent.notices is AgentNotices.ALL or (agent.notices is AgentNotices.MINE and is_theirs)
+    return chosen and not policy.is_own(agent.address.lower())
 
 
 def staff_notices(
@@ -84,11 +104,11 @@ def staff_notices(
             key=Notice.key_of(MailName.STAFF_TASK, f"{what}:{cause}", agent.address),
             ticket=ticket,
             language=agent.language,
-            zone=case.policy.zone,
+            zone=agent.zone,
             context=(("what", what.value), ("address", address), *numbers.items()),
         )
         for agent in case.facts.notified_agents
-        if agent.address.lower() != address.lower() and not case.policy.is_own(agent.address.lower())
+        if agent.address.lower() != address.lower() and _wants(agent, None, case.policy)
     )
 
 
@@ -108,7 +128,7 @@ def undelivered(row: OutboxFact, what: Undelivered, reply: str, *, cause: str, p
         key=Notice.key_of(MailName.ANSWER_UNDELIVERED, f"outbox:{row.id}:{cause}", author),
         ticket=row.ticket,
         language=str(told.get("author_language") or policy.language),
-        zone=policy.zone,
+        zone=str(told.get("author_zone") or ""),
         context=context,
     )
     return (notice,)

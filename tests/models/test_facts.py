@@ -26,7 +26,7 @@ from models.outbox import enqueue, suppress
 from models.record import record
 from models.staff import add_agent
 from models.ticket import TICKET
-from models.vocabulary import LedgerState, MailName, MatchedBy, SuppressionReason
+from models.vocabulary import AgentNotices, LedgerState, MailName, MatchedBy, SuppressionReason
 from tests.models.made import NOW, Desk, a_mail, adding, clues_of, holding, make_desk, opening
 
 
@@ -75,7 +75,7 @@ def test_a_colleague_meets_the_superusers_of_the_customer(database: sa.Engine, d
 
 def test_an_agent_is_known_by_address(database: sa.Engine, desk: Desk) -> None:
     with transaction(database) as session:
-        add_agent(session, "quiet@nordvik.test", "Quiet", NOW, notify=False, admin=True)
+        add_agent(session, "quiet@nordvik.test", "Quiet", NOW, notices=AgentNotices.NONE, admin=True)
     facts = find(database, clues_of(a_mail("A1", author="quiet@nordvik.test")))
     assert facts.agent and facts.agent.admin
     assert [agent.name for agent in facts.notified_agents] == ["Ana"]

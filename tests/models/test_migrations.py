@@ -14,6 +14,9 @@ INSERT INTO contact (id, name, created)
     VALUES (1, 'Lucía', '2026-01-01'), (2, 'Jon', '2026-01-01'), (3, 'Eva', '2026-01-01');
 INSERT INTO contact_address (contact, address, main) VALUES (1, 'lucia@acme.test', true);
 INSERT INTO contact_customer (contact, customer) VALUES (1, 1), (2, 1), (3, 1);
+INSERT INTO agent (id, address, name, admin, active, notify, language, zone, created) VALUES
+    (1, 'a@v.test', 'A', true, true, true, 'en', 'UTC', '2026-01-01'),
+    (2, 'b@v.test', 'B', false, true, false, 'en', 'Europe/Oslo', '2026-01-01');
 INSERT INTO seat (id, customer, contact, state, starts) VALUES
     (1, 1, 1, 'active', '2026-01-01'), (2, 1, 2, 'ended', '2026-01-01'), (3, 1, 3, 'active', '2026-01-01');
 """
@@ -38,6 +41,8 @@ def test_a_desk_with_seats_gets_slots(empty_database_url: str) -> None:
         seats = connection.execute(sa.text("SELECT id, state, slot FROM seat ORDER BY id")).all()
         customers = connection.execute(sa.text("SELECT name, approves_access FROM customer")).all()
         people = connection.execute(sa.text("SELECT count(*) FROM contact_customer")).scalar_one()
+        agents = connection.execute(sa.text("SELECT notices, zone FROM agent ORDER BY id")).all()
+    assert [tuple(row) for row in agents] == [("all", ""), ("none", "")], "nobody had chosen a zone"
     assert [tuple(row) for row in seats] == [(1, "active", 1), (2, "ended", None), (3, "active", 2)]
     assert [(row[0], bool(row[1])) for row in customers] == [("Acme", False)] and people == 3
     engine.dispose()

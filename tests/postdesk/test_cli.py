@@ -472,3 +472,18 @@ def test_T60_the_warning_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr("notify.selfcheck.header_injection_refused", lambda: True)
     warn_of_python()
     assert capsys.readouterr().err == ""
+
+
+def test_an_agent_is_changed_and_deactivated(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    desk.run("agent", "add", "anna@nordvik.test", "--name", "Anna Berg", "--admin", "--notices", "mine")
+    desk.run("agent", "add", "bo@nordvik.test", "--name", "Bo", "--zone", "Europe/Oslo")
+    said = desk.call("agent", "change", "bo@nordvik.test", "--notices", "none", "--zone", "desk", "--name", "Bo Ek")
+    assert "notices none" in said.stderr and "zone desk" in said.stderr
+    anna, bo = desk.json("agent", "list")
+    assert (anna["notices"], anna["zone"], bo["notices"], bo["zone"], bo["name"]) == ("mine", "", "none", "", "Bo Ek")
+    assert "last active admin" in desk.call("agent", "deactivate", "anna@nordvik.test").stderr
+    desk.run("agent", "change", "bo@nordvik.test", "--admin")
+    desk.run("agent", "deactivate", "anna@nordvik.test")
+    assert [row["active"] for row in desk.json("agent", "list")] == [False, True]
+    assert "no time zone" in desk.call("agent", "change", "bo@nordvik.test", "--zone", "Mars").stderr

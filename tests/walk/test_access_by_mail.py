@@ -35,6 +35,7 @@ from models.outbox import claim_due, mark_sent
 from models.staff import add_agent
 from models.ticket import TICKET
 from models.vocabulary import (
+    AgentNotices,
     AuthResult,
     Belief,
     HeldState,
@@ -89,7 +90,7 @@ class Desk:
             lucia = add_contact(session, LUCIA, NOW, customer=self.customer, name="Lucía Ibarra").id or 0
             give_seat(session, lucia, self.customer, NOW)
             add_agent(session, ANNA, "Anna Lind", NOW)
-            made.account_manager = add_agent(session, SALES, "Sam", NOW, notify=False).id
+            made.account_manager = add_agent(session, SALES, "Sam", NOW, notices=AgentNotices.NONE).id
             session.add(made)
 
     def write(self, author: str, to: str, text: str, *, believed: bool = True, subject: str = "Acceso") -> Receipt:
