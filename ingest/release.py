@@ -18,6 +18,7 @@ from ingest.pipeline_parts import Pipeline
 from models.audit import append
 from models.db import is_outage, reading, retrying, transaction
 from models.decision import Decision, Receipt, Release
+from models.errors import Refused
 from models.facts import gather
 from models.held import forget_wish, wanted_releases
 from models.inbound import find_spooled
@@ -32,7 +33,7 @@ log = structlog.get_logger()
 
 
 def release(desk: Pipeline, id: str, word: Release) -> Receipt | None:
-    """Let the held mail `id` through."""
+    """Let the held mail `id` through. Raises Refused where the word names a ticket that is not there."""
     mail = read_held(desk, id)
     return retrying(lambda: _decide_again(desk, mail, word)) if mail else None
 
@@ -63,6 +64,8 @@ def _decide_again(desk: Pipeline, mail: ParsedMail, word: Release) -> Receipt:
     with transaction(desk.engine, snapshot=True) as session:
         clues = replace(look_for(mail, desk.policy, desk.keys), release_of=mail.spool_id)
         facts = gather(session, clues, now, word)
+        if word.ticket is not None and facts.ticket(word.ticket) is None:
+            raise Refused(f"{word.ticket}: there is no such ticket; see `postdesk ticket list`")
         receipt = record(session, mail, decide(mail, facts, desk.policy, now), now, word)
         desk.blobs.sync()
         if not receipt.already:

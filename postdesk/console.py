@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 140  # columns
 LEAST = 9  # columns to which a cell may be folded
 UNBROKEN = ("id", "number", "ticket", "state", "status", "became", "language")  # columns to copy from: never folded
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="The newest N only.", show_default="all")]
 _ACTING = "postdesk.acting"
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
 
 
 def _note_acting(ctx: typer.Context, address: str) -> str:
@@ -36,6 +35,35 @@ def _note_acting(ctx: typer.Context, address: str) -> str:
 By = Annotated[
     str,
     typer.Option("--as", help="Who decides: an agent's address.", show_default="the desk", callback=_note_acting),
+]
+LARGEST = 2**31 - 1  # what the databases' integers hold
+
+
+def whole_number(text: str) -> int:
+    """A number as people copy it: 1042. What no table can hold is refused here, before a database is asked."""
+    digits = str(text)
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10 and 1 <= int(digits) <= LARGEST):
+        raise typer.BadParameter(f"{digits!r} is not a number that anything can have; write one such as 1042")
+    return int(digits)
+
+
+def up_to_a_million(text: str) -> int:
+    """As `whole_number`, for what is added to one: the sum must fit too."""
+    if (number := whole_number(text)) > 1_000_000:
+        raise typer.BadParameter(f"{number} is too many; write at most 1000000")
+    return number
+
+
+def _seats(text: str) -> int:
+    return 0 if str(text) == "0" else up_to_a_million(text)
+
+
+# Every command that takes a number takes one of these.
+Number = Annotated[int, typer.Argument(parser=whole_number, metavar="NUMBER", help="As in `postdesk ticket list`.")]
+Id = Annotated[int, typer.Argument(parser=whole_number, metavar="ID", help="As in the list.")]
+Seats = Annotated[int, typer.Option(parser=_seats, metavar="N", help="How many superusers may be active.")]
+Limit = Annotated[
+    int | None, typer.Option(parser=whole_number, metavar="N", help="The newest N only.", show_default="all")
 ]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from postdesk.console import (
     By,
+    Id,
     JsonFlag,
     no,
     open_desk,
@@ -17,6 +18,7 @@ from postdesk.console import (
     show_record,
     show_table,
     tell,
+    whole_number,
     wrong,
 )
 
@@ -84,7 +86,7 @@ def list_(
     print(f"late: {late}")
 
 
-def show(ctx: typer.Context, id: int, json_: JsonFlag = False) -> None:
+def show(ctx: typer.Context, id: Id, json_: JsonFlag = False) -> None:
     """One request, and the seats of its customer.
 
     Example: postdesk access show 17
@@ -106,7 +108,7 @@ def show(ctx: typer.Context, id: int, json_: JsonFlag = False) -> None:
     show_table("seats", row["seats"], ("id", "holder", "state", "stands_in_for", "starts_on", "ends_on", "flag"))
 
 
-def approve(ctx: typer.Context, id: int, customer: CustomerName = "", by: By = "desk") -> None:
+def approve(ctx: typer.Context, id: Id, customer: CustomerName = "", by: By = "desk") -> None:
     """Say yes: a seat is reserved, the invitation leaves by itself.
 
     Example: postdesk access approve 17 --as anna@nordvik.test
@@ -121,7 +123,7 @@ def approve(ctx: typer.Context, id: int, customer: CustomerName = "", by: By = "
 
 def refuse(
     ctx: typer.Context,
-    id: int,
+    id: Id,
     reason: Annotated[str, typer.Option(help="Why; the applicant reads it.")],
     by: By = "desk",
 ) -> None:
@@ -134,7 +136,7 @@ def refuse(
     _answer(_act(open_desk(ctx), lambda facts, now: rule(facts, reason, now), by, request=id))
 
 
-def invite(ctx: typer.Context, id: int, by: By = "desk") -> None:
+def invite(ctx: typer.Context, id: Id, by: By = "desk") -> None:
     """Send the invitation of an approved request again: the new link ends the older ones.
 
     Example: postdesk access invite 17 --as anna@nordvik.test
@@ -168,7 +170,7 @@ def list_seats(
 
 def lend(
     ctx: typer.Context,
-    id: Annotated[int, typer.Argument(help="The seat, as in `postdesk seat list`.")],
+    id: Annotated[int, typer.Argument(parser=whole_number, metavar="ID", help="The seat, as in `postdesk seat list`.")],
     to: Annotated[str, typer.Option(help="Address of the stand-in, who gets an invitation.")],
     name: Annotated[str, typer.Option(help="Name of the stand-in.")] = "",
     from_: Annotated[str, typer.Option("--from", help="First day, as 2026-12-01; empty: now.")] = "",
@@ -213,7 +215,9 @@ def lend(
 
 def return_(
     ctx: typer.Context,
-    id: Annotated[int, typer.Argument(help="The seat that is lent, or the stand-in's.")],
+    id: Annotated[
+        int, typer.Argument(parser=whole_number, metavar="ID", help="The seat that is lent, or the stand-in's.")
+    ],
     by: By = "desk",
 ) -> None:
     """End a replacement now: seat and open tickets are the regular's again.
@@ -232,7 +236,7 @@ def return_(
     _answer_of_seat(_act(open_desk(ctx), decide, by, seat=id), id)
 
 
-def end(ctx: typer.Context, id: int, by: By = "desk") -> None:
+def end(ctx: typer.Context, id: Id, by: By = "desk") -> None:
     """End a seat for good; a replacement for it ends too.
 
     Example: postdesk seat end 2

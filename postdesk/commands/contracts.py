@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from postdesk.console import By, JsonFlag, no, open_desk, progress, show_json, show_table, tell, wrong
+from postdesk.console import By, JsonFlag, Seats, no, open_desk, progress, show_json, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,7 +36,7 @@ def add(
     valid_from: Annotated[str, typer.Option("--from", help="First day, as 2026-12-01.")],
     valid_to: Annotated[str, typer.Option("--to", help="Last day; empty: until it is ended.")] = "",
     edition: Annotated[str, typer.Option(help="Edition of the product.")] = "",
-    seats: Annotated[int, typer.Option(min=0, help="How many superusers may be active.")] = 2,
+    seats: Seats = 2,
     first_line: Annotated[str, typer.Option(help="Who answers first: vendor or the name of a partner.")] = "vendor",
     agreed: Annotated[bool, typer.Option("--agreed", help="Agreed with the account manager already.")] = False,
     by: By = "desk",

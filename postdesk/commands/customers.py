@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postdesk.console import JsonFlag, one_of, open_desk, progress, shipped_language, show_json, show_table, tell, wrong
+from postdesk.console import (
+    JsonFlag,
+    Seats,
+    one_of,
+    open_desk,
+    progress,
+    shipped_language,
+    show_json,
+    show_table,
+    tell,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,7 +75,7 @@ def add_customer(
     domain: Annotated[list[str] | None, typer.Option(help="Mail domain; say it again for each.")] = None,
     language: Language = "",
     zone: Zone = "",
-    seats: Annotated[int, typer.Option(min=0, help="How many superusers may be active.")] = 2,
+    seats: Seats = 2,
     colleagues: Annotated[str, typer.Option(help="Mail of people without a seat: hold or open.")] = "hold",
     first_line: Annotated[str, typer.Option(help="Who answers first: vendor or the name of a partner.")] = "vendor",
 ) -> None:
@@ -89,7 +100,7 @@ def add_customer(
             session,
             row,
             desk.now(),
-            colleagues=ColleaguePolicy(colleagues),
+            colleagues=ColleaguePolicy(colleagues or "hold"),
             first_line_partner=partner.id if partner else None,
         )
     tell(f"{name}: {' '.join(domain or []) or 'no domain yet'}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import cell, no, program, show_table, tell, wrong
+from postdesk.console import Number, cell, no, program, show_table, tell, wrong
 
 if TYPE_CHECKING:
     from postdesk.demo_mails import Person
@@ -143,7 +143,7 @@ def send(
 
 
 def reply(
-    number: int,
+    number: Number,
     by: Annotated[str, typer.Option("--as", help="An agent (anna, jon) or who wrote the ticket.")],
     text: Annotated[str, typer.Option(help="Empty: from standard input.")] = "",
     folder: Folder = HERE,

@@ -4,7 +4,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_record, show_table, show_text, tell, wrong
+from postdesk.console import (
+    By,
+    JsonFlag,
+    no,
+    open_desk,
+    show_json,
+    show_record,
+    show_table,
+    show_text,
+    tell,
+    whole_number,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
@@ -57,7 +69,9 @@ def release_(
     id: str,
     customer: Annotated[str, typer.Option(help="The author writes for this customer.")] = "",
     learn: Annotated[bool, typer.Option("--learn", help="Make the author a contact of that customer.")] = False,
-    ticket: Annotated[int | None, typer.Option(help="Put the mail onto this ticket.")] = None,
+    ticket: Annotated[
+        int | None, typer.Option(parser=whole_number, metavar="NUMBER", help="Put the mail onto this ticket.")
+    ] = None,
     by: By = "desk",
 ) -> None:
     """Let a mail through: it becomes a ticket or an article, as `would` says.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import JsonFlag, Limit, no, one_of, open_desk, show_json, show_record, show_table, tell
+from postdesk.console import Id, JsonFlag, Limit, no, one_of, open_desk, show_json, show_record, show_table, tell
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
@@ -42,7 +42,7 @@ def list_(
 
 def show(
     ctx: typer.Context,
-    id: int,
+    id: Id,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="The mail as the smarthost gets it, one-use links and codes masked."),
@@ -94,7 +94,7 @@ def _compose(desk: "Desk", id: int) -> bytes:
     return composed.message
 
 
-def retry(ctx: typer.Context, id: int) -> None:
+def retry(ctx: typer.Context, id: Id) -> None:
     """Send a failed or suppressed mail again, with its old Message-ID.
 
     Example: postdesk outbox retry 12

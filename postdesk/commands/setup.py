@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from postdesk.console import JsonFlag, open_desk, program, show_json, tell, wrong
+from postdesk.console import JsonFlag, open_desk, program, show_json, tell, up_to_a_million, wrong
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +71,12 @@ def migrate(ctx: typer.Context) -> None:
 
 def restored(
     ctx: typer.Context,
-    skip: Annotated[int, typer.Option(min=1, help="At least as many tickets as may have been opened since.")] = 1000,
+    skip: Annotated[
+        int,
+        typer.Option(
+            parser=up_to_a_million, metavar="N", help="At least as many tickets as may have been opened since."
+        ),
+    ] = 1000,
     json_: JsonFlag = False,
 ) -> None:
     """Say, before the first run, that the database is a backup: no number given out since is given again.

@@ -9,6 +9,7 @@ from postdesk.console import (
     By,
     JsonFlag,
     Limit,
+    Number,
     cell,
     no,
     one_of,
@@ -52,7 +53,7 @@ def list_(
     show_json(rows) if json_ else show_table("tickets", rows, columns)
 
 
-def show(ctx: typer.Context, number: int, json_: JsonFlag = False) -> None:
+def show(ctx: typer.Context, number: Number, json_: JsonFlag = False) -> None:
     """One ticket with its whole conversation.
 
     Example: postdesk ticket show 1042
@@ -89,7 +90,7 @@ def _show_article(article: dict[str, Any]) -> None:
 
 def reply(
     ctx: typer.Context,
-    number: int,
+    number: Number,
     by: Annotated[str, typer.Option("--as", help="Address of the agent who answers.")],
     note: Annotated[bool, typer.Option("--note", help="An internal note: nobody outside gets it.")] = False,
     close: Annotated[bool, typer.Option("--close", help="Close the ticket.")] = False,
@@ -116,7 +117,7 @@ def reply(
             tell(f"{address} gets no mail ({why}): reach that person another way, or `postdesk suppression list`")
 
 
-def resume(ctx: typer.Context, number: int, by: By = "desk") -> None:
+def resume(ctx: typer.Context, number: Number, by: By = "desk") -> None:
     """Let automatic mail leave again on a ticket that the loop breaker paused; `ticket show` tells its story.
 
     Example: postdesk ticket resume 1042 --as anna@nordvik.test
