@@ -194,6 +194,19 @@ def test_no_multipart_form_is_a_fault_of_ours(site: Site, body: bytes) -> None:
             assert lucia.post(path, body, Content_Type=kind).status in (303, 413, 422), (path, kind)
 
 
+@pytest.mark.parametrize("charset", ["punycode", "utf-7", "idna", "unicode_escape", "utf-16", "undefined", '"a;b"'])
+def test_T53_a_form_with_files_is_utf8_whatever_its_charset_says(site: Site, charset: str) -> None:
+    number, lucia = a_ticket(site), site.sign_in(LUCIA)
+    form = {"Content_Type": f"multipart/form-data; charset={charset}; boundary=xx"}
+    began = monotonic()
+    for sender in (lucia, site.browser()):
+        body = multipart({"text": "b" * 100_000, "csrf": "+2AA-"})
+        assert sender.post(f"/tickets/{number}", body, **form).status in (303, 403, 413, 422)
+    assert monotonic() - began < 2
+    answer = lucia.post(f"/tickets/{number}", multipart({"text": "Grüße, 東京"}), **form)
+    assert answer.status in (303, 422) and (answer.status == 303 or "Grüße, 東京" in answer.body)
+
+
 def test_files_of_a_form_are_gone_from_disk_when_it_is_answered(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     import portal.upload
 
