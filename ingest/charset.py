@@ -7,6 +7,9 @@ Pure.
 import binascii
 import codecs
 import re
+from base64 import b64encode
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from functools import lru_cache
 
 # What mail says → what Python calls it. Left out: names that Python knows by itself. WHATWG Encoding §4.2 decides
@@ -47,7 +50,6 @@ _ALIASES = {
     "sjis": "cp932",
     "tis-620": "cp874",
     "unicode": "utf-16",
-    "unicode-1-1-utf-7": "utf-7",
     "unicode-1-1-utf-8": "utf-8",
     "us-ascii": "utf-8",  # what is called US-ASCII and is not, is mostly UTF-8
     "utf8": "utf-8",
@@ -68,9 +70,23 @@ _ALIASES = {
     "x-windows-949": "cp949",
     "x-x-big5": "big5hkscs",
 }
-# Codecs that are not charsets of text, or that run something over the text.
-_NO_CHARSETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"}
+# The list: the codecs of Python that a stranger's octets may meet, each linear in them. Not in it: what runs something
+# over the text (punycode, IDNA, escapes), UTF-7 (threats M11), what another machine would lack. A name that is not in
+# it reaches no codec, whatever Python knows by it.
+_LIST = """
+    ascii big5 big5hkscs cp037 cp1026 cp1125 cp1140 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp273
+    cp424 cp437 cp500 cp720 cp737 cp775 cp850 cp852 cp855 cp856 cp857 cp858 cp860 cp861 cp862 cp863 cp864 cp865 cp866
+    cp869 cp874 cp875 cp932 cp949 cp950 cp1006 euc_jis_2004 euc_jisx0213 euc_jp euc_kr gb18030 gb2312 gbk hp_roman8 hz
+    iso2022_jp iso2022_jp_1 iso2022_jp_2 iso2022_jp_2004 iso2022_jp_3 iso2022_jp_ext iso2022_kr iso8859_1 iso8859_10
+    iso8859_11 iso8859_13 iso8859_14 iso8859_15 iso8859_16 iso8859_2 iso8859_3 iso8859_4 iso8859_5 iso8859_6 iso8859_7
+    iso8859_8 iso8859_9 johab koi8_r koi8_t koi8_u kz1048 latin_1 mac_croatian mac_cyrillic mac_farsi mac_greek
+    mac_iceland mac_latin2 mac_roman mac_romanian mac_turkish ptcp154 shift_jis shift_jis_2004 shift_jisx0213 tis_620
+    utf_16 utf_16_be utf_16_le utf_32 utf_32_be utf_32_le utf_8 utf_8_sig
+"""
+_CODECS = frozenset(_LIST.split())
 
+
+_CHARSET_CAP = 80  # characters of a charset's name
 _WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}
 _META_CHARSET = re.compile(
     rb"<(?:meta|\?xml)[^>]{0,300}?(?:charset|encoding)\s{0,9}=\s{0,9}[\"']?([A-Za-z0-9_:.\-]{1,40})", re.I
@@ -97,18 +113,21 @@ codecs.register_error("as-cp1252", _as_cp1252)
 
 @lru_cache(maxsize=256)
 def codec_of(charset: str) -> str | None:
-    """The Python codec that reads `charset` (any spelling, quotes and RFC 2231 language allowed), or None."""
+    """The Python codec that reads `charset` (any spelling, quotes and RFC 2231 language allowed), or None.
+
+    Everything that decodes a stranger's octets by a name asks here.
+    """
+    if len(charset) > _CHARSET_CAP:
+        return None
     name = charset.strip(" \t\r\n\"'").split("*", 1)[0].lower()
     if not name.isascii() or "\x00" in name:
         return None
-    name = _ALIASES.get(name, name)
-    try:
-        found = codecs.lookup(name)
-    except (LookupError, ValueError):
+    module = normalize_encoding(_ALIASES.get(name, name))
+    module = aliases.get(module, module)
+    if module not in _CODECS:
         return None
-    if not getattr(found, "_is_text_encoding", True) or found.name.replace("-", "_") in _NO_CHARSETS:
-        return None
-    return _ALIASES.get(found.name, found.name)
+    found = codecs.lookup(module).name
+    return _ALIASES.get(found, found)
 
 
 def decode(octets: bytes, charset: str | None = None) -> tuple[str, bool]:
@@ -182,7 +201,7 @@ def decode_words(value: str) -> str:
     for word in _ENCODED_WORD.finditer(value):
         between = value[end : word.start()]
         adjacent = bool(charset) and not between.strip(" \t\r\n")
-        raw = _word_octets(word.group(2), word.group(3))
+        raw = _word_octets(word.group(2), word.group(3), word.group(1))
         here = word.group(1).split("*", 1)[0].lower()
         if adjacent and here == charset:
             octets += raw  # a character may be split between two words
@@ -199,6 +218,38 @@ def decode_words(value: str) -> str:
     return "".join(out)
 
 
+_WORD_BEGINS = r"=\?(?=[^?]*\?[bBqQ]\?)"
+_WORD_OR_BEGINNING = re.compile(f"{_ENCODED_WORD.pattern}|{_WORD_BEGINS}", re.S)
+_STRUCTURE = frozenset('<>@,;"\\(')  # another reader of addresses may see an end or a beginning in these
+_UTF8_ONCE = 45  # octets in one word: RFC 2047 §2 allows 75 characters
+
+
+def words_in_utf8(value: str) -> str:
+    """An address field whose encoded words are sound ones in UTF-8: no other reader need know (or run) a charset.
+
+    A word whose octets look like structure stays as it is written, so that nobody sees other addresses than before; one
+    that is no word for us, or in no charset of ours, is made one for nobody.
+    """
+    return _WORD_OR_BEGINNING.sub(_sound_word, value) if "=?" in value else value
+
+
+def _sound_word(found: re.Match[str]) -> str:
+    charset, encoding, written = found.groups()
+    if charset is None:
+        return "= ?"
+    if set(written) & _STRUCTURE or found.string[found.end() : found.end() + 1] == "@":
+        return found.group() if codec_of(charset) else f"= ?{found.group()[2:]}"
+    text = _word_text(_word_octets(encoding, written, charset), charset, "")
+    octets, words = text.encode("utf-8", "replace"), []
+    while octets:
+        end = min(len(octets), _UTF8_ONCE)
+        while end < len(octets) and octets[end] & 0xC0 == 0x80:
+            end -= 1  # a word holds whole characters (RFC 2047 §5)
+        words.append(f"=?utf-8?b?{b64encode(octets[:end]).decode('ascii')}?=")
+        octets = octets[end:]
+    return " ".join(words)
+
+
 def _word_text(octets: bytes, charset: str, written: str) -> str:
     """The text of joined words; as it was written where the octets are no text in that charset nor in any other."""
     text, mended = decode(octets, charset)
@@ -207,11 +258,14 @@ def _word_text(octets: bytes, charset: str, written: str) -> str:
     return text
 
 
-def _word_octets(encoding: str, text: str) -> bytes:
+def _word_octets(encoding: str, text: str, charset: str) -> bytes:
     octets = text.encode("utf-8", "surrogateescape")
-    if encoding in "qQ":
-        return binascii.a2b_qp(octets.replace(b"\r", b"").replace(b"\n", b""), header=True)
-    return lenient_base64(octets)
+    if encoding in "bB":
+        return lenient_base64(octets)
+    codec = None if text.isascii() else codec_of(charset)
+    if codec and codec not in _WIDE:  # raw 8-bit characters between the encoded ones: back into the charset of these
+        octets = text.encode(codec, "replace")
+    return binascii.a2b_qp(octets.replace(b"\r", b"").replace(b"\n", b""), header=True)
 
 
 _NOT_BASE64 = bytes(

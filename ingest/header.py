@@ -10,7 +10,6 @@ cut letters from become text. Mended after: repeated fields, names it left encod
 import logging
 import re
 import unicodedata
-from binascii import b2a_base64
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import Message
@@ -18,7 +17,7 @@ from email.message import Message
 from mailparser import MailParser
 from mailparser.utils import get_addresses
 
-from ingest.charset import decode, decode_words, lenient_base64
+from ingest.charset import decode, decode_words, words_in_utf8
 from ingest.defects import Defect
 from ingest.params import read_params
 from ingest.report import REPORT_HEADERS
@@ -33,9 +32,9 @@ logging.getLogger("mailparser").setLevel(logging.CRITICAL)  # it logs what sende
 _NAME_CAP = 200  # characters of a display name
 _VALUE_CAP = 4096  # characters of a subject or an id that are kept
 _IDS = 100  # of References: the first and the last so many
+_FIELD_CAP = 64 * 1024  # characters of an address field; ScanLimits.addresses of them in a plain hand
 _ADDRESS_FIELDS = ("to", "cc", "reply-to")
 _BRACKETED = re.compile(r"<([^<>]{1,998})>")
-_BASE64_WORD = re.compile(r"(=\?[^?\s]{1,60}\?[bB]\?)([^?\s]*)\?=")
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _MEANT = "\u200c\u200d\xad"  # joiners, which shape letters and emoji, and the soft hyphen: invisible but meant
 
@@ -123,26 +122,27 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
     if len(froms) > 1:
         defects[Defect.REPEATED_FROM] = None
     if froms:
-        message["From"] = _sound_words(froms[0])
+        message["From"] = _sound(froms[0], defects)
     for name in _ADDRESS_FIELDS:
         values = reader.values(name)
         if values:
-            message[name] = _sound_words(
-                ", ".join(values)
-            )  # two To fields are one list to every reader but the library
+            # Two To fields are one list to every reader but the library.
+            message[name] = _sound(", ".join(values), defects)
     message["Subject"] = clean_line(decode_words(reader.first("subject", Defect.REPEATED_SUBJECT)))
     message["Date"] = raw_date = reader.first("date", Defect.REPEATED_DATE)
     mail = _HeaderOnly(message)  # type: ignore[no-untyped-call]
     if raw_date and mail.date is None:  # neither of RFC 5322 §3.3 nor of §4.3; the time of receipt is what counts
         defects[Defect.DATE_INVALID] = None
-    verdict, author, claims = read_author(froms, [address for _, address in mail.from_ or ()])
+    verdict, author, claims = read_author(
+        [words_in_utf8(one) for one in froms], [address for _, address in mail.from_ or ()]
+    )
     if any(one.spaced for one in reader.by_name.get("from", ())):
         verdict, author = AuthorVerdict.AMBIGUOUS, None  # `From :` is a From field to some readers only
     if any(not one["recovered"] for one in mail.address_header_defects):
         defects[Defect.ADDRESS_INVALID] = None
     ids = _ids(reader.first("message-id", Defect.REPEATED_MESSAGE_ID))
     sender_field = reader.first("sender")
-    sender = _mailboxes(get_addresses(_sound_words(sender_field), decode_names=True)) if sender_field else ()
+    sender = _mailboxes(get_addresses(_sound(sender_field, defects), decode_names=True)) if sender_field else ()
     return HeaderFacts(
         author=author and Mailbox(address=author.address, name=clean_line(decode_words(author.name))[:_NAME_CAP]),
         author_verdict=verdict,
@@ -163,13 +163,12 @@ def read_header(fields: tuple[Field, ...], defects: dict[Defect, None]) -> Heade
     )
 
 
-def _sound_words(value: str) -> str:
-    """`value` with its Base64 words padded right: mail-parser 4.8.0 raises on others in address fields."""
-    if "?b?" not in value and "?B?" not in value:
-        return value
-    return _BASE64_WORD.sub(
-        lambda word: f"{word[1]}{b2a_base64(lenient_base64(word[2].encode()), newline=False).decode('ascii')}?=", value
-    )
+def _sound(value: str, defects: dict[Defect, None]) -> str:
+    """An address field as the library may see it: of bounded length, its words in UTF-8 (threats T42, T44)."""
+    if len(value) > _FIELD_CAP:
+        defects[Defect.HEADER_CUT] = None
+        value = value[:_FIELD_CAP].rpartition(",")[0]
+    return words_in_utf8(value)
 
 
 def _mailboxes(addresses: object) -> tuple[Mailbox, ...]:
