@@ -118,7 +118,7 @@ async def _parse(request: Request, limit: int) -> Posted:
 
 
 def _in_utf8(headers: Headers) -> Headers:
-    """Content-Type with its boundary and nothing else: our forms are UTF-8 (RFC 7578 §5.1.2), and the library would
+    """Content-Type with its boundary and nothing else: our forms are UTF-8, and the library would
     run any codec of Python that the client names, in the event loop (threats T53)."""
     _, params = parse_options_header(headers["content-type"])
     boundary = params.get(b"boundary", b"").decode("latin-1")
