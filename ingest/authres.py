@@ -21,6 +21,7 @@ import authres
 
 from ingest.scan import Field
 from models.mail import AuthEvidence
+from models.names import canonical_domain
 from models.vocabulary import AuthResult, Belief
 
 _MAX_VALUE = 8 * 1024  # the library's time grows with the square
@@ -52,6 +53,7 @@ class AuthResStatement:
     dmarc: tuple[tuple[str, str], ...]  # (result, From domain), "" where it names none
     policy: str | None  # as a comment on a failed dmarc states it
     dkim_domains: tuple[str, ...]  # header.d of those that passed
+    spf: tuple[tuple[str, str], ...] = ()  # (result, domain of smtp.mailfrom), "" where it names none
 
 
 def read_authres(fields: Iterable[Field], border: Border | None, author_domain: str) -> AuthEvidence | None:
@@ -84,6 +86,11 @@ def parse_authres(value: str) -> AuthResStatement | None:
             names["header.d"]
             for method, result, names in results
             if method == "dkim" and result == "pass" and "header.d" in names
+        ),
+        spf=tuple(
+            (result, names.get("smtp.mailfrom", "").rpartition("@")[2])
+            for method, result, names in results
+            if method == "spf"
         ),
     )
 
@@ -142,9 +149,12 @@ def _evidence(ours: list[AuthResStatement], author_domain: str, authserv_id: str
     elif from_domain != author_domain:
         lines.append(f"it does not speak of {author_domain}")
     policy = next((one.policy for one in ours if one.policy), None)
+    spf = {one for statement in ours for one in statement.spf}
+    passed = next((domain for word, domain in spf if word == "pass"), "") if len(spf) == 1 else ""
     dmarc = _word(result)
     return AuthEvidence(
         spf=_first(ours, "spf"),
+        spf_domain=canonical_domain(passed) if passed else None,
         dkim=_first(ours, "dkim"),
         dkim_domains=tuple(domain for one in ours for domain in one.dkim_domains),
         dmarc=dmarc,

@@ -65,7 +65,7 @@ class Signature:
     domain: str
     result: AuthResult
     note: str = ""
-    signed: tuple[str, ...] = ()  # the fields that h= names, lower case
+    signed: tuple[str, ...] = ()  # the fields that h= names, lower case, as often as it names them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +124,12 @@ class SignedMail:
             if self.counts[name] and name not in signed:
                 return f"{name.decode()} is not signed"
         return ""
+
+    def left_open(self, signatures: Collection[Collection[str]], names: Iterable[str]) -> tuple[str, ...]:
+        """Of `names` those fields that stand here and that none of the good signatures, each given by the names in its
+        h=, covers. A name in h= covers one field, or that there is none: whoever adds one breaks the signature."""
+        covered = {name: max((list(one).count(name) for one in signatures), default=0) for name in names}
+        return tuple(name for name, count in covered.items() if self.counts[name.encode()] > count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +329,7 @@ def _signed_names(tags: _Tags) -> list[bytes]:
 
 
 def _names(tags: _Tags) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_text(name) for name in _signed_names(tags)))
+    return tuple(_text(name) for name in _signed_names(tags))
 
 
 def _text(octets: bytes) -> str:

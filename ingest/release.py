@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 from sqlmodel import Session
@@ -21,11 +20,10 @@ from models.decision import Decision, Receipt, Release
 from models.errors import Refused
 from models.facts import gather
 from models.held import forget_wish, wanted_releases
-from models.inbound import find_spooled
-from models.mail import AuthEvidence, ParsedMail, SpooledMail
+from models.inbound import evidence_of, find_spooled
+from models.mail import ParsedMail, SpooledMail
 from models.record import record
 from models.views import show_held, show_ledger
-from models.vocabulary import AuthResult, Belief
 from rules.clues import look_for
 from rules.decide import decide
 
@@ -120,23 +118,4 @@ def read_held(desk: Pipeline, id: str) -> ParsedMail | None:
         with path.open("wb") as file:
             file.writelines(desk.blobs.stream(sha256))
         spooled = SpooledMail(id=id, path=path, offset=0, size=size, sha256=sha256, envelope=envelope)
-        return replace(parse(spooled, desk.blobs), auth=_evidence(row["auth"]))
-
-
-def _evidence(kept: dict[str, Any] | None) -> AuthEvidence:
-    """What was found out about the author when the mail came: keys and records change, the mail is the same."""
-    if not kept:
-        return AuthEvidence()
-    return AuthEvidence(
-        spf=AuthResult(kept["spf"]),
-        spf_domain=kept["spf_domain"],
-        dkim=AuthResult(kept["dkim"]),
-        dkim_domains=tuple(kept["dkim_domains"]),
-        dmarc=AuthResult(kept["dmarc"]),
-        dmarc_policy=kept["dmarc_policy"],
-        arc=AuthResult(kept["arc"]),
-        belief=Belief(kept["belief"]),
-        direct=bool(kept.get("direct")),
-        signed_fields=tuple(kept.get("signed_fields", ())),
-        evidence=tuple(kept["evidence"]),
-    )
+        return replace(parse(spooled, desk.blobs), auth=evidence_of(row["auth"]))

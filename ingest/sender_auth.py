@@ -29,6 +29,7 @@ from ingest.spf_check import check_spf, spf_domain
 from models.mail import AuthEvidence, Envelope
 from models.names import canonical_domain
 from models.vocabulary import AuthResult, Belief, Source
+from rules.belief import FIELDS_OF_AIM, FIELDS_OF_WORDS
 
 # The best word first: what a mail with several signatures is said to have.
 _BEST_FIRST = (
@@ -54,6 +55,7 @@ class _Findings:
     dkim_aligned: tuple[str, ...]  # d= that passed and are aligned
     alignment_open: bool  # something passed, and the DNS did not say whether it is aligned
     unfit: str  # why no signature could be read at all
+    refused: tuple[AuthResult, ...]  # the words on signatures that may be the author's and did not pass
 
 
 def authenticate(
@@ -82,12 +84,41 @@ def authenticate(
     arc = ArcChain(result=AuthResult.NONE)
     if sealers and not findings.spf_aligned and not findings.dkim_aligned:
         arc = check_arc(mail, sealers, ask)
-    own = _judge(findings, arc)
+    own = _judge(findings, arc, mail)
     said = read_authres(mail.trace(), border, domain)
-    if said is None or own.belief is Belief.BELIEVED:
-        return own
+    return own if said is None else _with_the_word(own, said, findings, ask)
+
+
+def _with_the_word(own: AuthEvidence, said: AuthEvidence, found: _Findings, ask: Deadline) -> AuthEvidence:
+    """Our own proof comes first. The border's word adds that the author's servers were its client, or stands alone.
+
+    Where we refused a signature, the border may have taken the very thing that we refused: its word counts only where
+    it states aligned SPF, and never for an order (`refused`). What the DNS did not answer is no refusal (F36).
+    """
+    handed_over = said.belief is Belief.BELIEVED and _states_aligned_spf(said, found, ask)
+    direct = handed_over and not found.refused
+    if own.belief is Belief.BELIEVED:
+        return replace(own, direct=own.direct or direct)
+    belief, lines = said.belief, said.evidence
+    if belief is Belief.BELIEVED and not handed_over and set(found.refused) - {AuthResult.TEMPERROR}:
+        belief, lines = own.belief, (*lines, "our own check refused a signature, and it states no aligned SPF")
     policy = said.dmarc_policy or own.dmarc_policy
-    return replace(said, arc=own.arc, dmarc_policy=policy, evidence=said.evidence + own.evidence)
+    return replace(
+        said,
+        arc=own.arc,
+        dmarc_policy=policy,
+        belief=belief,
+        direct=direct,
+        refused=bool(found.refused),
+        evidence=lines + own.evidence,
+    )
+
+
+def _states_aligned_spf(said: AuthEvidence, found: _Findings, ask: Deadline) -> bool:
+    record = found.policy.record
+    strict = record is not None and record.strict_spf
+    passed = said.spf is AuthResult.PASS and said.spf_domain is not None
+    return passed and found.policy.is_aligned(said.spf_domain or "", strict=strict, ask=ask) is True
 
 
 def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: datetime) -> _Findings:
@@ -96,12 +127,16 @@ def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: 
     policy = find_policy(domain, ask)
     strict_dkim, strict_spf = (policy.record.strict_dkim, policy.record.strict_spf) if policy.record else (False, False)
     candidates = find_signatures(mail)
-    near = [one for one in candidates if policy.may_align(one.domain)][:MAX_SIGNATURES]
+    ours = [one for one in candidates if policy.may_align(one.domain)]
+    near = ours[:MAX_SIGNATURES]
     far = [one for one in candidates if not policy.may_align(one.domain)][: MAX_SIGNATURES - len(near)]
     client = spf_domain(envelope)
     signatures = check_signatures(mail, near, ask, at)
     spf = check_spf(envelope, ask) if policy.may_align(client) else None
     passed = dict.fromkeys(one.domain for one in signatures if one.result is AuthResult.PASS)
+    # what we do not even read may be a good signature to others
+    unread = mail.counts[b"dkim-signature"] - sum(1 for one in candidates if one.domain) + len(ours) - len(near)
+    refused = [one.result for one in signatures if one.result is not AuthResult.PASS]
     aligned = {one: policy.is_aligned(one, strict=strict_dkim, ask=ask) for one in passed}
     spf_aligned = spf is AuthResult.PASS and policy.is_aligned(client, strict=strict_spf, ask=ask)
     signatures += check_signatures(mail, far, ask, at)
@@ -115,13 +150,15 @@ def _look(mail: SignedMail, envelope: Envelope, domain: str, ask: Deadline, at: 
         dkim_aligned=tuple(one for one, verdict in aligned.items() if verdict),
         alignment_open=None in (spf_aligned, *aligned.values()),
         unfit=mail.unfit,
+        refused=(*refused, *((AuthResult.PERMERROR,) if unread or mail.unfit else ())),
     )
 
 
-def _judge(found: _Findings, arc: ArcChain) -> AuthEvidence:
+def _judge(found: _Findings, arc: ArcChain, mail: SignedMail) -> AuthEvidence:
     vouched = arc.result is AuthResult.PASS and _is_vouched_for(arc, found.policy.domain)
     dmarc = _dmarc(found)
     aligned = bool(found.dkim_aligned) or found.spf_aligned
+    good = _good(found, arc if vouched else None)
     return AuthEvidence(
         spf=found.spf,
         spf_domain=found.spf_domain or None,
@@ -132,7 +169,9 @@ def _judge(found: _Findings, arc: ArcChain) -> AuthEvidence:
         arc=arc.result,
         belief=_belief(aligned or vouched, dmarc, found.policy),
         direct=found.spf_aligned,
-        signed_fields=_signed_fields(found, arc if vouched else None),
+        signed_fields=tuple(sorted({name for names in good for name in names})),
+        open_fields=mail.left_open(good, (*FIELDS_OF_WORDS, *FIELDS_OF_AIM)) if good else (),
+        refused=bool(found.refused),
         evidence=tuple(_lines(found, arc, vouched, dmarc)),
     )
 
@@ -169,11 +208,12 @@ def _dkim_word(found: _Findings) -> AuthResult:
     return min(results, key=_BEST_FIRST.index, default=AuthResult.NONE)
 
 
-def _signed_fields(found: _Findings, arc: ArcChain | None) -> tuple[str, ...]:
-    """What is covered by a signature that counts: several are good together, for each of them verified."""
-    good = [one for one in found.signatures if one.result is AuthResult.PASS and one.domain in found.dkim_aligned]
-    names = {name for one in good for name in one.signed} | set(arc.signed if arc else ())
-    return tuple(sorted(names))
+def _good(found: _Findings, arc: ArcChain | None) -> list[tuple[str, ...]]:
+    """The names in h= of each signature that counts: several are good together, for each of them verified."""
+    good = [
+        one.signed for one in found.signatures if one.result is AuthResult.PASS and one.domain in found.dkim_aligned
+    ]
+    return good + ([arc.signed] if arc else [])
 
 
 def _is_vouched_for(arc: ArcChain, domain: str) -> bool:

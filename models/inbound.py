@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlmodel import Field, Session, SQLModel
 
 from models.columns import Json, table_of, words
-from models.mail import Envelope
-from models.vocabulary import LedgerState, MatchedBy, Reason, Source
+from models.mail import AuthEvidence, Envelope
+from models.vocabulary import AuthResult, Belief, LedgerState, MatchedBy, Reason, Source
 
 
 class Ledger(SQLModel, table=True):
@@ -73,3 +73,27 @@ def find_spooled(session: Session, id: str) -> tuple[Envelope, str, int] | None:
         tls=row.tls,
     )
     return envelope, row.sha256, row.size
+
+
+def evidence_of(kept: dict[str, Any] | None) -> AuthEvidence:
+    """What was found out about the author when the mail came: keys and records change, the mail is the same.
+
+    A row of before `open_fields` were kept says the worst: how its words are read was open, unless it came directly.
+    """
+    if not kept:
+        return AuthEvidence()
+    return AuthEvidence(
+        spf=AuthResult(kept["spf"]),
+        spf_domain=kept["spf_domain"],
+        dkim=AuthResult(kept["dkim"]),
+        dkim_domains=tuple(kept["dkim_domains"]),
+        dmarc=AuthResult(kept["dmarc"]),
+        dmarc_policy=kept["dmarc_policy"],
+        arc=AuthResult(kept["arc"]),
+        belief=Belief(kept["belief"]),
+        direct=bool(kept.get("direct")),
+        signed_fields=tuple(kept.get("signed_fields", ())),
+        open_fields=tuple(kept.get("open_fields", ("content-type",))),
+        refused=bool(kept.get("refused")),
+        evidence=tuple(kept["evidence"]),
+    )

@@ -90,8 +90,10 @@ class AuthEvidence:
     dmarc_policy: str | None = None  # none | quarantine | reject, as published; None = no record
     arc: AuthResult = AuthResult.NONE
     belief: Belief = Belief.UNPROVED
-    direct: bool = False  # aligned SPF: the author's own servers handed it over, so nobody sends it again (T12)
+    direct: bool = False  # aligned SPF: the author's own servers handed it to us or our border; it is no replay (T12)
     signed_fields: tuple[str, ...] = ()  # lower-case names that the aligned signatures cover
+    open_fields: tuple[str, ...] = ()  # names of rules/belief.py that stand in the mail and that they do not cover
+    refused: bool = False  # a signature that could have been the author's did not pass our own check
     evidence: tuple[str, ...] = ()  # lines for a person: what was looked at, what it said
 
 

@@ -17,6 +17,7 @@ from notify.compose import OutgoingMail, Unfit
 from notify.letterhead import CataloguedMail, Letterhead, reply_subject
 from notify.render import Plain
 from notify.ticket_mails import TICKET_MAILS
+from rules.policy import Policy
 from rules.ticket_commands import ticket_word
 from rules.tokens import (
     mint_loop_marker,
@@ -102,7 +103,7 @@ def _agent_reply(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | N
         "number": rows.ticket.number,
         "text": rows.article.text.strip("\n"),
         "agent": rows.article.author_name or letterhead.vendor,
-        "quote": _quote(rows.answered),
+        "quote": _quote(rows.answered, letterhead.policy),
     }
 
 
@@ -224,8 +225,10 @@ def _files(article: ArticleView) -> tuple[dict[str, Plain], ...]:
     return tuple({"name": file.name, "size": file.size} for file in article.files)
 
 
-def _quote(answered: ArticleView | None) -> dict[str, Plain] | None:
-    if answered is None or not answered.text.strip():
+def _quote(answered: ArticleView | None, policy: Policy) -> dict[str, Plain] | None:
+    """The customer's last words, but for those that nobody proved: a forger's would leave under our name (T25). Nor are
+    older ones quoted then, for it is not those that are answered."""
+    if answered is None or not answered.text.strip() or (answered.marked and policy.authentication):
         return None
     return {
         "at": answered.at,

@@ -10,6 +10,7 @@ from models.decision import (
     Action,
     AddArticle,
     Decision,
+    Fields,
     LearnContact,
     Notice,
     OpenTicket,
@@ -28,15 +29,16 @@ from models.vocabulary import (
     StaffTask,
     TicketStatus,
 )
-from rules.authn import belief_of, is_believed, obstacle_to_order
+from rules.authn import belief_of, is_believed, obstacle_to_order, powers
 from rules.autoreply import acknowledgement, unknown_author
+from rules.belief import Article
 from rules.case import Case, Outcome, held
 from rules.colleagues import colleague_notices
 from rules.fields import read_fields
 from rules.people import Company, company_of, tongue_of
 from rules.reply import agents_notices, staff_notices
 from rules.requester import Requester, Standing, find_requester
-from rules.thread import Joining, Thread, find_thread
+from rules.thread import Joining, Thread, find_thread, may_change
 from rules.triage import priority_of
 
 _OPENED_BECAUSE = {
@@ -66,15 +68,18 @@ def without_customer(case: Case) -> Outcome:
 
 def unproved(case: Case) -> Outcome:
     """Gate: plain text of a known superuser is marked; of anybody else, or where the customer asks, it is held."""
-    if is_believed(case):
+    article = powers(case).article
+    if article is Article.PLAIN:
         return "no"
     requester, thread = find_requester(case), find_thread(case)
     joined = thread.ticket if thread.joining is Joining.JOIN else None
     concerned = (requester.customer, case.facts.customer(joined.customer) if joined else None)
     strict = next((customer for customer in concerned if customer and customer.needs_belief), None)
-    if strict:
+    if strict and article is Article.MARKED:
+        why = f"The signature of {case.author} leaves open how the words are read, and {strict.name} asks for proof."
+    elif strict:
         why = f"Nothing proves that {case.author} wrote this, and {strict.name} asks for proof."
-    elif requester.is_known or (joined and thread.keyed_for_author):
+    elif article is Article.MARKED or requester.is_known or (joined and thread.keyed_for_author):
         return "yes: marked"
     else:
         why = f"Nothing proves that {case.author} wrote this."
@@ -164,7 +169,7 @@ def _open(
         language=tongue.language,
         fields=read_fields(case.mail.text),
         priority=priority_of(case.mail),
-        marked=not is_believed(case),
+        marked=powers(case).article is not Article.PLAIN,
         follow_up_of=follow_up_of,
         cc=company.joining,
         proposed_cc=company.proposed,
@@ -189,12 +194,13 @@ def _add(
 ) -> Decision:
     # T01: a mail that nobody proved lets nobody join a ticket that has a history
     company = company_of(case, ticket.customer, may_join=not obstacle_to_order(case)) if ticket.customer else Company()
+    changes = may_change(case, thread)
     article = AddArticle(
         ticket=ticket.number,
         author=author,
-        status=next_status(case, ticket),
-        fields=read_fields(case.mail.text),
-        marked=not is_believed(case),
+        status=next_status(case, ticket) if changes else None,
+        fields=read_fields(case.mail.text) if changes else Fields(),
+        marked=powers(case).article is not Article.PLAIN,
         cc=company.joining,
         proposed_cc=company.proposed,
         anchors=_anchors(case),

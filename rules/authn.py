@@ -6,8 +6,10 @@ Plain text of somebody whom we know is opened and marked where his domain publis
 it. What failed under a published policy is held, whoever it claims to be.
 """
 
+from models.mail import AuthEvidence
 from models.names import canonical_address
 from models.vocabulary import Belief, Reason
+from rules.belief import POWERS, Powers, Proof, open_to_change, proof_of
 from rules.case import Case, Outcome, held
 from rules.clues import ADDRESSES_LIMIT
 
@@ -15,6 +17,16 @@ from rules.clues import ADDRESSES_LIMIT
 def belief_of(case: Case) -> Belief:
     """The belief in the author; nobody is believed, and nobody refuted, where authentication is off."""
     return case.mail.auth.belief if case.policy.authentication else Belief.UNPROVED
+
+
+def proof(case: Case) -> Proof:
+    """What was proved about the author of this mail."""
+    return proof_of(case.mail.auth, authentication=case.policy.authentication)
+
+
+def powers(case: Case) -> Powers:
+    """What follows from that (rules/belief.py)."""
+    return POWERS[proof(case)]
 
 
 def is_believed(case: Case) -> bool:
@@ -29,10 +41,6 @@ def refuted(case: Case) -> Outcome:
     policy = case.mail.auth.dmarc_policy or "published"
     why = f"{case.author} did not write this, as far as its domain can tell: it failed under the {policy} policy."
     return held(Reason.UNBELIEVED, why, "take it as written by the author and decide again")
-
-
-# What must be signed where a signature is all that proves the mail: else it can be sent on with other words (T12).
-_OF_AN_ORDER = ("from", "to", "subject", "date", "message-id")
 
 
 def obstacle_to_order(case: Case) -> str:
@@ -52,12 +60,14 @@ def obstacle_to_order(case: Case) -> str:
         return f"Its date is missing, or off by more than {case.policy.order_age.days} days: it may be sent again."
     if not any(_is_ours(case, mailbox.address) for mailbox in (*mail.to, *mail.cc)[:ADDRESSES_LIMIT]):
         return "It is not addressed to us in To or Cc: it may be meant for others."
-    needed = (*_OF_AN_ORDER, "cc") if mail.cc else _OF_AN_ORDER
-    bare = [name for name in needed if name not in auth.signed_fields]
     # a mail that the author's own servers hand over is no replay; of one that our border vouches for, its word counts
-    if auth.signed_fields and not auth.direct and bare:
-        return f"Its signature leaves {', '.join(bare)} open to change."
-    return ""
+    return "" if powers(case).order else _what_is_open(auth)
+
+
+def _what_is_open(auth: AuthEvidence) -> str:
+    if auth.signed_fields:
+        return f"Its signature leaves {', '.join(open_to_change(auth))} open to change."
+    return "Our own check refused its signature: the word of the mail system in front of us is not enough for an order."
 
 
 def _is_ours(case: Case, text: str) -> bool:

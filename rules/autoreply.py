@@ -11,7 +11,8 @@ from models.decision import Notice
 from models.mail import Mailbox
 from models.names import canonical_address
 from models.vocabulary import MailKind, MailName, ParticipantRole, Source
-from rules.authn import is_believed
+from rules.authn import is_believed, powers
+from rules.belief import Counts
 from rules.case import Case
 from rules.clues import ADDRESSES_LIMIT
 from rules.people import Tongue
@@ -27,10 +28,8 @@ _NOBODY = re.compile(
 def acknowledgement(case: Case, requester: Mailbox, tongue: Tongue) -> tuple[tuple[Notice, ...], str]:
     """The acknowledgement of the ticket that opens, or none; and the line for the trace."""
     policy, sent = case.policy, case.facts.sent
-    proved = is_believed(case) or not policy.authentication
-    budget = (
-        policy.acknowledgements_per_author_per_day if proved else policy.acknowledgements_per_unproved_author_per_day
-    )
+    few, many = policy.acknowledgements_per_unproved_author_per_day, policy.acknowledgements_per_author_per_day
+    budget = many if powers(case).counts is Counts.AUTHOR else few
     obstacle = obstacle_to_answer(case)
     if not obstacle and sent.to_author_last_day >= budget:
         obstacle = f"{sent.to_author_last_day} automatic mails to the author today"
@@ -45,8 +44,8 @@ def acknowledgement(case: Case, requester: Mailbox, tongue: Tongue) -> tuple[tup
         zone=tongue.zone,
         in_reply_to=case.mail.message_id,
         role=ParticipantRole.REQUESTER,
-        # T25: what a forger wrote must not leave under our name: no subject, no fields, no file names of his
-        context=(("sender_text", int(proved)),),
+        # T25: what a forger wrote must not leave under our name: no subject, no fields, no file names of theirs
+        context=(("sender_text", int(powers(case).quote)),),
     )
     return (notice,), f"acknowledgement: to {requester.address}"
 

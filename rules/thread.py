@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from models.decision import CheckedToken, ParticipantFact, RotateToken, TicketFact
 from models.vocabulary import MatchedBy, ParticipantRole, Reason, TicketStatus
+from rules.authn import powers
+from rules.belief import Change
 from rules.case import Case, Outcome, held
 from rules.subject import is_forward
 
@@ -108,7 +110,8 @@ def _leads(case: Case) -> Iterator[_Lead]:
     for token in clues.reply_tokens:
         if token.found_in is MatchedBy.BODY_MARKER and (ticket := facts.ticket(token.ticket)):
             yield _Lead(ticket=ticket, matched_by=MatchedBy.BODY_MARKER, token=token)
-    if ticket := facts.ticket(clues.subject_ticket):
+    # Anybody can guess a number: it leads those whose author is proved, and by a person's word (T17, T25).
+    if (powers(case).by_number or facts.release) and (ticket := facts.ticket(clues.subject_ticket)):
         yield _Lead(ticket=ticket, matched_by=MatchedBy.SUBJECT_NUMBER)
 
 
@@ -119,19 +122,25 @@ def _anchored(case: Case, message_id: str) -> Iterator[TicketFact]:
 
 
 def _followed(case: Case, lead: _Lead, part: Reason) -> Thread:
+    owner = _owner(case, lead.token) if lead.token else None
+    keyed = lead.recipient == case.author or (owner is not None and _is_author(case, owner))
+    reopens = lead.ticket.status is not TicketStatus.CLOSED or _may_change(case, keyed=keyed)
     joining = Joining.JOIN
     if is_forward(case.mail.subject) and lead.matched_by is not MatchedBy.REPLY_TOKEN:
         joining = Joining.FORWARD
-    elif not may_reopen(case, lead.ticket):
+    elif not (reopens and may_reopen(case, lead.ticket)):
         joining = Joining.FOLLOW_UP
-    owner = _owner(case, lead.token) if lead.token else None
-    return Thread(
-        joining=joining,
-        ticket=lead.ticket,
-        matched_by=lead.matched_by,
-        part=part,
-        keyed_for_author=lead.recipient == case.author or (owner is not None and _is_author(case, owner)),
-    )
+    return Thread(joining=joining, ticket=lead.ticket, matched_by=lead.matched_by, part=part, keyed_for_author=keyed)
+
+
+def may_change(case: Case, thread: Thread) -> bool:
+    """Whether the mail changes the ticket that it joins: its status, and the fields that are empty."""
+    return _may_change(case, keyed=thread.keyed_for_author)
+
+
+def _may_change(case: Case, *, keyed: bool) -> bool:
+    reopen = powers(case).reopen
+    return case.facts.release is not None or reopen is Change.YES or (reopen is Change.KEYED and keyed)
 
 
 def _refused(case: Case, lead: _Lead) -> Thread:

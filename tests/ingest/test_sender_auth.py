@@ -12,6 +12,7 @@ from ingest.resolver import Answer, Deadline, DnsResolver, DnsStatus, _address_a
 from ingest.sender_auth import authenticate
 from models.mail import AuthEvidence, Envelope
 from models.vocabulary import AuthResult, Belief, Source
+from rules.belief import POWERS, proof_of
 from tests.dns_server import DnsServer, Entry, Late, Trouble
 from tests.ingest.octets import Octets
 from tests.ingest.signing import MAIL, SIGNED, ed25519_key, rsa_key, seal, sign
@@ -605,6 +606,33 @@ def test_word_of_a_border(raw: bytes, border: Border | None, belief: Belief) -> 
     assert check(raw, border=border).belief is belief
 
 
+TWO_IDS = b"Message-ID: <again@acme.test>\r\n" + sign(
+    MAIL, include_headers=[b"from", b"subject", b"date", b"message-id"]
+)
+BY_DKIM = PASSED.replace(b"spf=pass smtp.mailfrom=acme.test", b"spf=pass smtp.mailfrom=x@evil.test")
+UNREAD = sign(MAIL).replace(b" b=", b" b=" + b"\r\n " * 3000, 1)  # the border may read it; we do not
+
+
+@pytest.mark.parametrize("raw", [TWO_IDS, UNREAD, sign(MAIL, length=True), sign(MAIL).replace(b"please", b"pleas3")])
+def test_T12_the_word_of_a_border_does_not_heal_a_signature_that_we_refused(raw: bytes) -> None:
+    assert check(BY_DKIM + HOP + raw, border=BORDER).belief is Belief.UNPROVED
+    found = check(PASSED + HOP + raw, border=BORDER)  # the author's own servers were its client
+    assert (found.belief, found.direct, found.refused) == (Belief.BELIEVED, False, True)
+    assert not POWERS[proof_of(found)].order
+
+
+def test_T12_what_the_border_says_of_its_client_counts_as_if_we_had_seen_it() -> None:
+    assert check(PASSED + HOP + MAIL, border=BORDER).direct
+    assert check(PASSED + HOP + sign(MAIL), border=BORDER).direct
+    assert not check(BY_DKIM + HOP + sign(MAIL), border=BORDER).direct
+    twice = PASSED + BY_DKIM + HOP + sign(MAIL)
+    assert not check(twice, border=BORDER).direct, "it contradicts itself"
+    assert check(BY_DKIM + HOP + MAIL, border=BORDER).belief is Belief.BELIEVED, "its word alone, as ever"
+    silent = zone(s___domainkey__acme__test=Trouble.SERVFAIL)
+    found = check(BY_DKIM + HOP + sign(MAIL), silent, border=BORDER)
+    assert (found.belief, found.refused) == (Belief.BELIEVED, True), "no answer is no refusal, and no order either"
+
+
 def test_border_is_not_taken_for_the_client() -> None:
     """SPF of the author's domain would be asked about our own relay."""
     assert check(HOP + MAIL, border=BORDER, envelope=FROM_ACME).spf is AuthResult.NONE
@@ -693,6 +721,17 @@ def test_T12_only_the_authors_own_servers_hand_over_directly() -> None:
     assert check(MAIL, envelope=FROM_ACME).direct
     assert not check(sign(MAIL)).direct, "whoever has a signed mail can send it on"
     assert not check(sign(MAIL), envelope=FROM_LIST).direct
+
+
+def test_T12_what_stands_there_and_is_not_signed_is_open() -> None:
+    html = MAIL.replace(b"Message-ID", b"Content-Type: text/html\r\nReferences: <a@x.test>\r\nMessage-ID")
+    names = [b"from", b"to", b"subject", b"date", b"message-id"]
+    assert check(sign(html, include_headers=names)).open_fields == ("content-type", "references")
+    assert check(sign(html, include_headers=[*names, b"content-type", b"references"])).open_fields == ()
+    over = sign(MAIL, include_headers=[*names, b"content-type"])  # signed as absent
+    assert check(b"Content-Type: text/html\r\n" + over).belief is Belief.REFUTED
+    assert check(b"In-Reply-To: <a@x.test>\r\n" + over).open_fields == ("in-reply-to",)
+    assert check(html, envelope=FROM_ACME).open_fields == (), "no signature, nothing that one leaves open"
 
 
 def test_T12_a_seal_covers_what_it_signs() -> None:

@@ -200,3 +200,13 @@ def test_every_field_stands_as_it_was_written(name: str, canary: str) -> None:
     text, html = (message.get_body((part,)).get_content() for part in ("plain", "html"))
     assert canary in message["Subject"] and text.count(canary) >= 3 and unescape(html).count(canary) >= 3
     assert "<script>" not in html
+
+
+def test_T25_no_answer_quotes_words_that_nobody_proved() -> None:
+    material = rows.agent_reply()
+    assert material.answered
+    answered = replace(material.answered, text="Words of a forger", marked=True)
+    assert "Words of a forger" not in built(replace(material, answered=answered))[1].message.decode()
+    off = replace(LETTERHEAD, policy=replace(LETTERHEAD.policy, authentication=False))
+    shown = built(replace(material, answered=answered), off)[1].message.decode()
+    assert "Words of a forger" in shown, "the vendor asks for no proof"

@@ -9,6 +9,7 @@ import pytest
 from models.decision import AddArticle, Release, SpendProof
 from models.mail import AuthEvidence, ParsedMail
 from models.vocabulary import Belief, LedgerState, Reason
+from rules.belief import FIELDS_OF_AIM, FIELDS_OF_WORDS
 from rules.clues import proof_key
 from tests.builders import NOW, SUPPORT, decided, mail, outbox, reply_address, ticket, with_policy
 
@@ -17,8 +18,11 @@ ANNAS = reply_address(participant=9)
 ALL = ("date", "from", "message-id", "subject", "to")
 
 
-def signed(*names: str, direct: bool = False) -> AuthEvidence:
-    return AuthEvidence(belief=Belief.BELIEVED, signed_fields=names, direct=direct)
+def signed(*names: str, direct: bool = False, left_open: tuple[str, ...] = ()) -> AuthEvidence:
+    return AuthEvidence(belief=Belief.BELIEVED, signed_fields=names, direct=direct, open_fields=left_open)
+
+
+REFUSED_BY_US = AuthEvidence(belief=Belief.BELIEVED, refused=True)
 
 
 def order(**more: Any) -> ParsedMail:
@@ -43,7 +47,12 @@ MAY_NOT = [
     ("from the future", order(date=NOW + timedelta(days=8)), {}),
     ("we are not in To or Cc", order(to=("x@elsewhere.test",), forward_paths=(ANNAS,)), {}),
     *((f"{name} not signed", order(auth=signed(*(n for n in ALL if n != name))), {}) for name in ALL),
-    ("a Cc that is not signed", order(cc=("su@acme.test",)), {}),
+    *(
+        (f"{name} stands there and is not signed", order(auth=signed(*ALL, left_open=(name,))), {})
+        for name in (*FIELDS_OF_WORDS, *FIELDS_OF_AIM)
+    ),
+    ("our border vouches for it, and we refused its signature", order(auth=REFUSED_BY_US), {}),
+    ("a Cc that is not signed", order(cc=("su@acme.test",), auth=signed(*ALL, left_open=("cc",))), {}),
 ]
 
 

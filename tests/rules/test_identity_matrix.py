@@ -1,4 +1,4 @@
-"""Who may do what: From form x authentication x domain trick x lead to a ticket x Cc and Reply-To (T01-T10, T17-T21).
+"""Who may do what: From form x what was proved x domain trick x lead to a ticket x Cc and Reply-To (T01-T12, T17-T25).
 
 The oracle below knows people and a few sentences of domain.md, and nothing of the rules' code. Two numbers must be 0:
 mails with a word of a ticket to an address that nobody registered, and articles on another customer's ticket.
@@ -12,9 +12,10 @@ from itertools import product
 
 import pytest
 
-from models.decision import AddArticle, Decision, LearnContact, OpenTicket, TicketFact
-from models.mail import Mailbox, ParsedMail
+from models.decision import AddArticle, Decision, Fields, LearnContact, OpenTicket, TicketFact
+from models.mail import AuthEvidence, Mailbox, ParsedMail
 from models.vocabulary import Belief, LedgerState, MailName, TicketStatus
+from rules.belief import Proof
 from rules.policy import Policy
 from tests.builders import (
     AGENTS,
@@ -72,12 +73,30 @@ STATUSES = {
     "closed long ago": ticket(status=TicketStatus.CLOSED, closed_at=NOW - timedelta(days=30)),
 }
 OFF = with_policy(authentication=False)
+ALL_SIGNED = ("cc", "date", "from", "message-id", "subject", "to")
+
+
+def believed(*signed: str, left_open: tuple[str, ...] = (), **more: bool) -> AuthEvidence:
+    return AuthEvidence(belief=Belief.BELIEVED, signed_fields=signed, open_fields=left_open, **more)
+
+
+# What the check found, which fields a signature covers, the border's word against our own check -> what that proves.
+EVIDENCE = {
+    Proof.DIRECT: believed("from", left_open=("content-type",), direct=True),
+    Proof.SIGNED: believed(*ALL_SIGNED),
+    Proof.VOUCHED: believed(),
+    Proof.VOUCHED_ALONE: believed(refused=True),
+    Proof.SIGNED_IN_PART: believed(*ALL_SIGNED, left_open=("references",)),
+    Proof.WORDS_OPEN: believed(*ALL_SIGNED, left_open=("content-type",)),
+    Proof.NONE: AuthEvidence(),
+    Proof.REFUTED: AuthEvidence(belief=Belief.REFUTED, dmarc_policy="reject"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     author: str
-    belief: Belief
+    proof: Proof
     policy: Policy
     lead: str
     prefix: str
@@ -86,18 +105,35 @@ class Row:
     status: str
 
     @property
+    def is_proved(self) -> bool:
+        return self.proof not in (Proof.NONE, Proof.REFUTED) and self.policy.authentication
+
+    @property
+    def is_weak(self) -> bool:
+        """Nothing proves it, or a copy of it may have been changed on the way."""
+        weak = (Proof.NONE, Proof.WORDS_OPEN, Proof.SIGNED_IN_PART)
+        return self.proof in weak and self.policy.authentication
+
+    @property
+    def is_keyed(self) -> bool:
+        """A code that was made for this very author led here."""
+        is_su = self.author.lower().replace('"', "") == "su@acme.test"
+        by_su = is_su and self.lead in ("token of su", "our id", "quoted token")
+        return by_su or (self.author == "guest@elsewhere.test" and self.lead == "token of guest")
+
+    @property
     def who(self) -> str:
         return PEOPLE[self.author]
 
 
-ALL = tuple(product(PEOPLE, Belief, (POLICY, OFF), LEADS, ("", "Re: ", "Fwd: "), CC, REPLY_TO, STATUSES))
+ALL = tuple(product(PEOPLE, EVIDENCE, (POLICY, OFF), LEADS, ("", "Re: ", "Fwd: "), CC, REPLY_TO, STATUSES))
 
 
 def rows(count: int, seed: int) -> Iterator[Row]:
-    for author, belief, policy, lead, prefix, cc, reply_to, status in random.Random(seed).sample(ALL, count):
+    for author, proof, policy, lead, prefix, cc, reply_to, status in random.Random(seed).sample(ALL, count):
         yield Row(
             author=author,
-            belief=belief,
+            proof=proof,
             policy=policy,
             lead=lead,
             prefix=prefix,
@@ -121,12 +157,13 @@ def mail_of(row: Row) -> ParsedMail:
     }.get(row.lead, ())
     parsed = mail(
         row.author or None,
-        belief=row.belief,
+        auth=EVIDENCE[row.proof],
         to=(token,),
         cc=row.cc,
         subject=row.prefix + ("[PD-1042] Export" if row.lead == "number" else "Export"),
         references=references,
         message_id="m0@client.test" if row.lead == "own id is an anchor" else "m1@client.test",
+        text="The export stops.\nProduct: Ledger",
         full_text=f"> {reply_address()}" if row.lead == "quoted token" else "The export stops.",
     )
     return replace(parsed, reply_to=tuple(Mailbox(address=address) for address in row.reply_to))
@@ -145,21 +182,27 @@ def decision_of(row: Row) -> Decision:
 
 def expected(row: Row) -> LedgerState:
     """The oracle: domain.md 3.2 to 3.6, said for these people and Acme's ticket 1042."""
-    proved = row.belief is Belief.BELIEVED and row.policy.authentication
-    if row.who in ("nobody", "we", "agent") or (row.belief is Belief.REFUTED and row.policy.authentication):
+    if row.who in ("nobody", "we", "agent") or (row.proof is Proof.REFUTED and row.policy.authentication):
         return LedgerState.HELD
     has_part = "takes part" in row.who or row.who == "superuser of acme"
     leads = row.lead not in LEADING_NOWHERE and not (row.lead == "own id is an anchor" and not has_part)
+    if row.lead == "number" and row.proof is Proof.NONE and row.policy.authentication:
+        leads = False  # anybody can guess it
     if leads and not has_part:
         return LedgerState.HELD
     is_addressed = row.lead.startswith("token")
     is_new = (row.prefix == "Fwd: " and not is_addressed) or row.status == "closed long ago"
+    is_new = is_new or (row.status == "closed" and row.is_weak and not row.is_keyed)
     if leads and not is_new:
         is_known = row.who.startswith("superuser") or row.lead == "token of guest"
-        return LedgerState.ARTICLE_ADDED if proved or is_known else LedgerState.HELD
-    if row.who.startswith("superuser") or row.who == "partner" or (row.who == "colleague at bolt" and proved):
+        return LedgerState.ARTICLE_ADDED if row.is_proved or is_known else LedgerState.HELD
+    if row.who.startswith("superuser") or row.who == "partner" or (row.who == "colleague at bolt" and row.is_proved):
         return LedgerState.TICKET_OPENED
     return LedgerState.HELD
+
+
+def may_order(row: Row) -> bool:
+    return row.proof in (Proof.DIRECT, Proof.SIGNED, Proof.VOUCHED) and row.policy.authentication
 
 
 REGISTERED = {one.address for one in CONTACTS} | {agent.address for agent in AGENTS}
@@ -168,14 +211,22 @@ REGISTERED = {one.address for one in CONTACTS} | {agent.address for agent in AGE
 def leaks(row: Row, decision: Decision) -> list[str]:
     """Every way in which the decision gives somebody more than he has."""
     found = []
-    proved = row.belief is Belief.BELIEVED and row.policy.authentication
+    open_words = row.policy.authentication and row.proof in (Proof.NONE, Proof.WORDS_OPEN)
     for notice in decision.notices:
-        is_authors = proved and notice.recipient == row.author.lower()
+        is_authors = row.is_proved and notice.recipient == row.author.lower()
         if notice.mail is MailName.UNKNOWN_AUTHOR:
             found += [] if is_authors and notice.ticket is None and not notice.context else [f"told: {notice}"]
         elif notice.recipient not in REGISTERED and not (is_authors and row.who == "colleague at bolt"):
             found.append(f"mail to {notice.recipient}")
+        if open_words and dict(notice.context).get("sender_text"):
+            found.append("words that may be a forger's leave")
     for action in decision.actions:
+        if isinstance(action, AddArticle | OpenTicket) and open_words and not action.marked:
+            found.append("words that may be a forger's are not marked")
+        if isinstance(action, AddArticle) and row.is_weak and not row.is_keyed:
+            found += ["a weak proof changes a ticket"] if action.status or action.fields != Fields() else []
+        if isinstance(action, AddArticle) and not may_order(row):
+            found += [f"{box.address} joined by one who may not order" for box in action.cc]
         if isinstance(action, AddArticle):
             if action.ticket != 1042 or not ("takes part" in row.who or row.who == "superuser of acme"):
                 found.append(f"article of {row.author} on {action.ticket}")

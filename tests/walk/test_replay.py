@@ -16,8 +16,8 @@ from ingest.parse import FileOctets
 from ingest.resolver import DnsResolver
 from ingest.sender_auth import authenticate
 from models.mail import AuthEvidence, Mailbox, SpooledMail
-from models.ticket import ARTICLE, PARTICIPANT
-from models.vocabulary import ArticleKind, Reason
+from models.ticket import ARTICLE, PARTICIPANT, TICKET
+from models.vocabulary import ArticleKind, LedgerState, Reason, TicketStatus
 from rules.tokens import mint_reply_address
 from tests.dns_server import DnsServer
 from tests.ingest.signing import rsa_key, sign
@@ -48,6 +48,7 @@ def desk(database: sa.Engine, tmp_path: Path) -> Iterator[SigningDesk]:
         ("_dmarc.staff.test", "TXT"): "v=DMARC1; p=reject",
         ("s._domainkey.staff.test", "TXT"): rsa_key().record,
         ("acme.test", "TXT"): "v=spf1 -all",
+        ("s._domainkey.acme.test", "TXT"): rsa_key().record,
     }
     with DnsServer(records) as dns:
         made = SigningDesk(engine=database, folder=tmp_path, policy=policy(agent_by_mail=True), time=datetime.now(UTC))
@@ -121,3 +122,42 @@ def test_T12_what_is_not_signed_can_be_aimed_elsewhere(desk: SigningDesk) -> Non
     row = desk.ledger(turned)
     assert (row["auth"]["belief"], row["reason"]) == ("believed", Reason.AGENT_BY_MAIL)
     assert answers(desk) == []
+
+
+def _replies(desk: SigningDesk, words: str) -> tuple[bytes, str]:
+    """Su quotes to the desk, in a mail that her provider signs as large ones do, what the attacker wrote to her."""
+    number = desk.ledger(desk.take(letter(SU))[0])["ticket"]
+    (su,) = only(desk.rows(PARTICIPANT), ticket=number, address=SU)
+    support = desk.policy.mailboxes[0].address
+    to = mint_reply_address(desk.pipeline.keys, support, number, su["id"], su["generation"])
+    raw = (
+        f"From: Su <{SU}>\r\nTo: {to}\r\n"
+        f"Subject: Re: Export stops\r\nDate: {format_datetime(desk.time)}\r\nMessage-ID: <quotes@acme.test>\r\n\r\n"
+        f"Look what they wrote to me:\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\n{words}\r\n--x--\r\n"
+    ).encode()
+    names = [b"from", b"to", b"subject", b"date", b"message-id"]
+    return sign(raw, "acme.test", include_headers=names), to
+
+
+TURNED = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n"
+
+
+def test_T12_another_content_type_makes_no_order_of_quoted_words(desk: SigningDesk) -> None:
+    genuine, to = _replies(desk, "close")
+    (turned,) = desk.take(TURNED + genuine, to=to, reverse_path="x@evil.test")
+    row = desk.ledger(turned)
+    assert (row["auth"]["belief"], row["auth"]["open_fields"]) == ("believed", ["content-type", "mime-version"])
+    assert (row["state"], row["reason"]) == (LedgerState.HELD, Reason.UNBELIEVED), row["trace"]
+    assert only(desk.rows(TICKET), id=row["ticket"])[0]["status"] is not TicketStatus.CLOSED
+    (id,) = desk.take(genuine, to=to, reverse_path=SU)
+    assert desk.ledger(id)["state"] is LedgerState.ARTICLE_ADDED, "what she wrote arrives all the same"
+
+
+def test_T12_words_that_another_content_type_shows_are_marked(desk: SigningDesk) -> None:
+    again, to = _replies(desk, "send us the keys")
+    (turned,) = desk.take(TURNED + again, to=to, reverse_path="x@evil.test")
+    (article,) = only(desk.rows(ARTICLE), ledger=turned)
+    assert "send us the keys" in article["text"] and article["marked"]
+    (id,) = desk.take(again, to=to, reverse_path=SU)
+    (article,) = only(desk.rows(ARTICLE), ledger=id)
+    assert not article["marked"], "no Content-Type stands there, and the mail is what was signed"
