@@ -30,9 +30,9 @@ def serve(folder: Path) -> None:
     sys.path.insert(0, str(HERE.parent))
     import structlog
 
-    from ingest.smtp import Limits, Listener
-    from ingest.smtp import serve as listen
-    from ingest.spool import Spool
+    from ingest.smtp.server import Limits, Listener
+    from ingest.smtp.server import serve as listen
+    from ingest.spool.spool import Spool
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
 

@@ -18,13 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ingest.resolver import DnsResolver, Resolver
-from ingest.sender_auth import authenticate
-from models.mail import Envelope
-from models.vocabulary import Belief, Source
+from ingest.auth.resolver import DnsResolver, Resolver
+from ingest.auth.sender import authenticate
 from tests.dns_server import DnsServer, Entry
 from tests.ingest.octets import Octets
 from tests.ingest.signing import MAIL, rsa_key, sign
+from values.mail import Envelope
+from values.vocabulary import Belief, Source
 
 NOW = datetime.now(UTC)
 ENVELOPE = Envelope(

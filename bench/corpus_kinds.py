@@ -13,10 +13,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ingest.content import HashOnly
-from ingest.parse import parse
-from ingest.rawfile import spooled_from
-from models.vocabulary import MailKind
+from ingest.mime.content import HashOnly
+from ingest.mime.parse import parse
+from ingest.spool.rawfile import spooled_from
+from values.vocabulary import MailKind
 
 AUTOMATIC = {MailKind.AUTO_REPLY, MailKind.AUTO_GENERATED}
 REPORTS = {MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT}

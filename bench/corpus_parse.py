@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.body import html_to_text
-from ingest.charset import decode
-from ingest.content import HashOnly
-from ingest.parse import parse
-from ingest.rawfile import spooled_from
-from models.mail import ParsedMail, SpooledMail
+from ingest.mime.body import html_to_text
+from ingest.mime.charset import decode
+from ingest.mime.content import HashOnly
+from ingest.mime.parse import parse
+from ingest.spool.rawfile import spooled_from
+from values.mail import ParsedMail, SpooledMail
 
 # Expectations of other projects that are not ours, each with the reason: (file, column) → why.
 _STALWART = "counts plain text that follows a broken or second boundary as a file; it is the mail's text"

@@ -30,12 +30,12 @@ import load
 import sqlalchemy as sa
 from fresh_desk import FreshDesk, cpu_by_role, wait_for
 
-from models.db import reading
-from models.inbound import LEDGER
-from models.outbox import OUTBOX
-from models.ticket import ARTICLE, ATTACHMENT
-from models.vocabulary import MailName, Reason
+from models.db.engine import reading
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX
+from models.tickets.ticket import ARTICLE, ATTACHMENT
 from tests.postgres import PostgresServer
+from values.vocabulary import MailName, Reason
 
 HERE = Path(__file__).resolve().parent
 

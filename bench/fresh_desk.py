@@ -20,8 +20,8 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import models.tables  # noqa: F401 (foreign keys need every table)
-from models.db import make_engine, reading
-from models.inbound import LEDGER
+from models.db.engine import make_engine, reading
+from models.inbound.ledger import LEDGER
 
 CUSTOMERS, CONTACTS = 200, 5
 PATIENCE = 600.0  # seconds for anything

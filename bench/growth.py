@@ -25,18 +25,18 @@ import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from models.customer import add_contact, add_customer, add_domain, give_seat
-from models.db import make_engine, transaction
+from models.db.engine import make_engine, transaction
+from models.db.schema import migrate
 from models.facts import gather
-from models.inbound import LEDGER
-from models.outbox import OUTBOX
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX
+from models.people.agent import add_agent
+from models.people.customer import add_contact, add_customer, add_domain, give_seat
 from models.record import record
-from models.schema import migrate
-from models.staff import add_agent
-from models.ticket import ARTICLE, PARTICIPANT, THREAD_ANCHOR, TICKET
-from models.vocabulary import ArticleKind, LedgerState, MailName, OutboxStatus, ParticipantRole, Reason, Source
+from models.tickets.ticket import ARTICLE, PARTICIPANT, THREAD_ANCHOR, TICKET
 from tests.models.made import NOW, a_mail, adding, clues_of, opening
 from tests.postgres import PostgresServer
+from values.vocabulary import ArticleKind, LedgerState, MailName, OutboxStatus, ParticipantRole, Reason, Source
 
 CUSTOMERS, CONTACTS, FIRST = 200, 5, 1001
 CHUNK = 5000  # tickets seeded in one transaction

@@ -25,13 +25,14 @@ from typing import Any
 from end_to_end import databases, generate, manifest
 from fresh_desk import FreshDesk
 
-from ingest import pipeline, reading
-from ingest.spool_write import BATCH_OCTETS
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest import parse_claim as reading
+from ingest import pipeline
+from ingest.spool.write import BATCH_OCTETS
 from postdesk.log import configure
 from postdesk.settings import load
 from postdesk.wiring import Desk
+from values.mail import Envelope
+from values.vocabulary import Source
 
 TOGETHER = 10  # small mails that a spool file holds, as under load
 

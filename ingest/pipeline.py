@@ -14,21 +14,21 @@ from threading import Event
 import structlog
 from sqlmodel import Session
 
+from ingest.parse_claim import read_all
 from ingest.pipeline_parts import Pipeline, warm_up
 from ingest.poison import ShuntWatch
-from ingest.reading import read_all
-from ingest.spool import Claim
-from models.blobs import is_store_away
-from models.db import is_outage, retrying, transaction
-from models.decision import Receipt
+from ingest.spool.spool import Claim
+from models.blobs.store import is_store_away
+from models.db.engine import is_outage, retrying, transaction
+from models.db.failpoint import failpoint
 from models.facts import gather
-from models.failpoint import failpoint
-from models.mail import ParsedMail, SpooledMail
 from models.record import record
 from rules.clues import look_for
 from rules.decide import decide
 from rules.policy import Policy
 from rules.tokens import Keys
+from values.decision import Receipt
+from values.mail import ParsedMail, SpooledMail
 
 MOST_AT_ONCE = 50  # mails that are claimed together under load
 # Mails that share a transaction. SQLite has one writer: the more, the fewer commits. PostgreSQL has many, which lose

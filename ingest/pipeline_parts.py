@@ -8,14 +8,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingest.spool import Spool
-from models.blobs import BlobStore
-from models.db import reading
-from models.decision import Clues
+from ingest.spool.spool import Spool
+from models.blobs.store import BlobStore
+from models.db.engine import reading
 from models.facts import gather
-from models.mail import AuthEvidence, Mailbox, SpooledMail
 from rules.policy import Policy
 from rules.tokens import Keys
+from values.decision import Clues
+from values.mail import AuthEvidence, Mailbox, SpooledMail
 
 Authenticate = Callable[[SpooledMail, Mailbox], AuthEvidence]
 

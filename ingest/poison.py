@@ -11,15 +11,15 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from ingest.shunt import Shunted
-from ingest.spool import Spool
-from ingest.spool_name import SpoolName
-from ingest.spoolfile import Reading, read_file
-from models.db import retrying, transaction
-from models.mail import Envelope, SpooledMail
-from models.mail_id import time_of
+from ingest.spool.file import Reading, read_file
+from ingest.spool.name import SpoolName
+from ingest.spool.shunt import Shunted
+from ingest.spool.spool import Spool
+from models.db.engine import retrying, transaction
 from models.record import record_poison
-from models.vocabulary import Source
+from values.mail import Envelope, SpooledMail
+from values.ulid import time_of
+from values.vocabulary import Source
 
 CORRUPT = "corrupt"  # a damaged file: its good mails went their way
 _TICK = 100_000_000  # ns; longer than the ticks of a file system's clock

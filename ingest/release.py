@@ -12,20 +12,20 @@ from pathlib import Path
 import structlog
 from sqlmodel import Session
 
-from ingest.parse import parse
+from ingest.mime.parse import parse
 from ingest.pipeline_parts import Pipeline
-from models.audit import append
-from models.db import is_outage, reading, retrying, transaction
-from models.decision import Decision, Receipt, Release
-from models.errors import Refused
+from models.db.engine import is_outage, reading, retrying, transaction
+from models.desk.audit import append
 from models.facts import gather
-from models.held import forget_wish, wanted_releases
-from models.inbound import evidence_of, find_spooled
-from models.mail import ParsedMail, SpooledMail
+from models.inbound.held import forget_wish, wanted_releases
+from models.inbound.ledger import evidence_of, find_spooled
 from models.record import record
-from models.views import show_held, show_ledger
+from models.views.ledger import show_held, show_ledger
 from rules.clues import look_for
 from rules.decide import decide
+from values.decision import Decision, Receipt, Release
+from values.errors import Refused
+from values.mail import ParsedMail, SpooledMail
 
 log = structlog.get_logger()
 

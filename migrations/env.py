@@ -1,4 +1,4 @@
-"""Run by alembic for every command. The connection comes from models/db.py, which also holds the transaction."""
+"""Run by alembic for every command. The connection comes from models/db/engine.py, which also holds the transaction."""
 
 from alembic import context
 

@@ -12,10 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from models.access_facts import gather_access
-from models.access_values import AccessFacts
-from models.columns import storable
-from models.customer import (
+from models.access.facts import gather_access
+from models.db.columns import storable
+from models.db.keys import address_key, anchor_key
+from models.inbound.ledger import LEDGER
+from models.inbound.spent_proof import SPENT_PROOF
+from models.outbox.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
+from models.people.agent import AGENT
+from models.people.customer import (
     CONTACT,
     CONTACT_ADDRESS,
     CONTACT_CUSTOMER,
@@ -24,7 +28,10 @@ from models.customer import (
     PARTNER_CUSTOMER,
     SEAT,
 )
-from models.decision import (
+from models.tickets.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET
+from values.access import AccessFacts
+from values.addresses import parent_domains
+from values.decision import (
     AgentFact,
     Clues,
     ContactFact,
@@ -37,13 +44,7 @@ from models.decision import (
     SentCounts,
     TicketFact,
 )
-from models.inbound import LEDGER
-from models.names import parent_domains
-from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
-from models.spent import SPENT_PROOF
-from models.staff import AGENT
-from models.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET, address_key, anchor_key
-from models.vocabulary import AgentNotices, Belief, MailName, ParticipantRole, SeatState
+from values.vocabulary import AgentNotices, Belief, MailName, ParticipantRole, SeatState
 
 COUNT_CAP = 1000  # a count of this much means "too many"
 ANCHOR_CAP = 100  # Message-IDs of one mail that are looked up, the nearest first

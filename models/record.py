@@ -15,12 +15,30 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from models.access import about_request, perform
-from models.access_values import AccessAction
-from models.columns import insert_new, storable
-from models.customer import learn_contact
-from models.db import is_snapshot
-from models.decision import (
+from models.access.request import about_request, perform
+from models.db.columns import insert_new, storable
+from models.db.engine import is_snapshot
+from models.db.failpoint import failpoint
+from models.db.keys import address_key, anchor_key
+from models.inbound.held import hold, settle
+from models.inbound.ledger import LEDGER
+from models.inbound.spent_proof import spend
+from models.outbox.outbox import OUTBOX, count_hard_bounce, enqueue, suppress, unsuppress
+from models.people.customer import learn_contact
+from models.tickets.ticket import (
+    NewArticle,
+    NewTicket,
+    add_article,
+    anchor,
+    assign_if_free,
+    join_ticket,
+    open_ticket,
+    pause_thread,
+    rotate_token,
+    update_ticket,
+)
+from values.access import AccessAction
+from values.decision import (
     AddArticle,
     Decision,
     Discard,
@@ -37,28 +55,9 @@ from models.decision import (
     SpendProof,
     Unsuppress,
 )
-from models.errors import PostdeskError
-from models.failpoint import failpoint
-from models.held import hold, settle
-from models.inbound import LEDGER
-from models.mail import AuthEvidence, Envelope, Mailbox, ParsedMail, SpooledMail
-from models.outbox import OUTBOX, count_hard_bounce, enqueue, suppress, unsuppress
-from models.spent import spend
-from models.ticket import (
-    NewArticle,
-    NewTicket,
-    add_article,
-    address_key,
-    anchor,
-    anchor_key,
-    assign_if_free,
-    join_ticket,
-    open_ticket,
-    pause_thread,
-    rotate_token,
-    update_ticket,
-)
-from models.vocabulary import ArticleKind, HeldState, LedgerState, OutboxStatus, ParticipantRole, Reason
+from values.errors import PostdeskError
+from values.mail import AuthEvidence, Envelope, Mailbox, ParsedMail, SpooledMail
+from values.vocabulary import ArticleKind, HeldState, LedgerState, OutboxStatus, ParticipantRole, Reason
 
 _NOBODY = Mailbox(address="")
 

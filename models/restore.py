@@ -10,10 +10,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from models.audit import AUDIT
-from models.inbound import LEDGER
-from models.outbox import OUTBOX
-from models.vocabulary import OutboxStatus, Reason
+from models.desk.audit import AUDIT
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX
+from values.vocabulary import OutboxStatus, Reason
 
 RESTORED = "desk.restored"  # in the audit
 # People read the numbers of tickets and of access requests, so these skip fewer. Message-IDs, return paths and notice

@@ -17,8 +17,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
-from models.access import perform
-from models.access_due import (
+from models.access.due import (
     customers_with_contracts,
     invitations_failed,
     invitations_over,
@@ -29,18 +28,19 @@ from models.access_due import (
     requests_to_warn,
     unproved_over,
 )
-from models.access_facts import gather_access
-from models.access_values import AccessFacts, SeatFact
-from models.contract import settle_seats
-from models.db import reading, retrying, transaction
-from models.decision import Ruling
-from models.job_run import begin_once
-from models.one_use import forget_links
-from models.rate_limit import forget_counts
-from models.vocabulary import Answer
-from models.web_session import forget_sessions
+from models.access.facts import gather_access
+from models.access.request import perform
+from models.db.engine import reading, retrying, transaction
+from models.desk.job_run import begin_once
+from models.people.contract import settle_seats
+from models.sessions.link import forget_links
+from models.sessions.rate_limit import forget_counts
+from models.sessions.web_session import forget_sessions
 from rules import access, seats
 from rules.policy import Policy
+from values.access import AccessFacts, SeatFact
+from values.decision import Ruling
+from values.vocabulary import Answer
 
 KEEP = timedelta(days=30)  # links, sessions and counts, after their end
 

@@ -7,17 +7,17 @@ stands in few mails, as text, cut before it was kept (threats T25, T52).
 from collections.abc import Mapping
 from datetime import timedelta
 
-from models.access_values import APPLICANT_TEXT_CAP
-from models.access_views import AccessRows, LinkView, RequestView, SeatView
-from models.mail_views import MailRows
-from models.names import canonical_address
-from models.vocabulary import AccessKind, Answer, Command, LinkPurpose, MailClass, MailName
+from models.access.views import AccessRows, LinkView, RequestView, SeatView
+from models.views.mails import MailRows
 from notify.ics import day_file
 from notify.letterhead import CataloguedMail, Letterhead
 from notify.render import Plain
 from rules.access_form import unlinked
 from rules.commands import word_for
 from rules.links import PATHS, mint_link
+from values.access import APPLICANT_TEXT_CAP
+from values.addresses import canonical_address
+from values.vocabulary import AccessKind, Answer, Command, LinkPurpose, MailClass, MailName
 
 Context = dict[str, Plain] | None
 MASK = "******"

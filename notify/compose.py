@@ -21,9 +21,9 @@ from typing import Protocol
 
 import idna
 
-from models.mail import Mailbox
-from models.vocabulary import MailClass, MailName
 from notify.render import Plain, Rendered, RenderError
+from values.mail import Mailbox
+from values.vocabulary import MailClass, MailName
 
 # RFC 5322 §2.1.1: lines aim at 78 octets without CRLF.
 LINE = 78

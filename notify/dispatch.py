@@ -18,11 +18,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from models.db import is_lost_race, is_outage, reading, retrying, transaction
-from models.decision import Notice, OutboxFact
-from models.failpoint import failpoint
-from models.mail_views import find_mail_rows
-from models.outbox import (
+from models.db.engine import is_lost_race, is_outage, reading, retrying, transaction
+from models.db.failpoint import failpoint
+from models.outbox.outbox import (
     Claimed,
     claim_due,
     enqueue,
@@ -34,13 +32,15 @@ from models.outbox import (
     mark_suppressed,
     next_due,
 )
-from models.vocabulary import Undelivered
+from models.views.mails import find_mail_rows
 from notify.backoff import next_attempt
 from notify.compose import Composed, Unfit, compose
 from notify.mails import Letterhead, outgoing
 from notify.render import Renderer
 from notify.smarthost import Deferred, Failed, Outcome, Sent, Smarthost
 from rules.reply import undelivered
+from values.decision import Notice, OutboxFact
+from values.vocabulary import Undelivered
 
 # Few at once, so that a slow smarthost holds up an acknowledgement by a handful of digests at most (fault F22).
 MOST_AT_ONCE = 5

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
-from models.db import retrying, transaction
-from models.held import expire_due
-from models.job_run import begin_once, forget_before
-from models.outbox_clock import recall_ahead
-from models.spent import forget_spent
+from models.db.engine import retrying, transaction
+from models.desk.job_run import begin_once, forget_before
+from models.inbound.held import expire_due
+from models.inbound.spent_proof import forget_spent
+from models.outbox.clock import recall_ahead
 from notify.backoff import JITTER, STEPS
 
 KEEP_RUNS = timedelta(days=400)  # longer than any job's period: a yearly one is still done once

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models.mail_views import MailRows
-from models.vocabulary import MailboxPurpose, MailClass
+from models.views.mails import MailRows
 from notify.render import Plain
 from rules.policy import Policy
 from rules.tokens import Keys
+from values.vocabulary import MailboxPurpose, MailClass
 
 # What mail programs put before the subject of an answer, in the languages of our customers and their neighbours.
 _ANSWERS = re.compile(r"\s{0,8}(?:re|sv|vs|aw|antw|odp|rif)(?:\[[0-9]{1,3}\])?\s?[:：]", re.IGNORECASE)

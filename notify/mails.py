@@ -9,9 +9,7 @@ Pure. Tokens are minted here, while composing, so that no secret lies in a row. 
 import shlex
 from collections.abc import Mapping
 
-from models.mail import Mailbox
-from models.mail_views import ArticleView, MailRows, TicketView
-from models.vocabulary import MailClass, MailName, StaffTask, TicketCommand, Undelivered
+from models.views.mails import ArticleView, MailRows, TicketView
 from notify.access_mails import ACCESS_MAILS
 from notify.compose import OutgoingMail, Unfit
 from notify.letterhead import CataloguedMail, Letterhead, reply_subject
@@ -27,6 +25,8 @@ from rules.tokens import (
     mint_reply_tag,
     mint_return_path,
 )
+from values.mail import Mailbox
+from values.vocabulary import MailClass, MailName, StaffTask, TicketCommand, Undelivered
 
 __all__ = ["CATALOGUE", "Letterhead", "outgoing", "reply_subject"]
 

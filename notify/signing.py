@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from models.errors import PostdeskError
+from values.errors import PostdeskError
 
 Sign = Callable[[bytes], bytes]
 

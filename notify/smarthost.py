@@ -19,10 +19,10 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import aiosmtplib
 from aiosmtplib.errors import SMTPDataError, SMTPException, SMTPResponseException
 
-from models.errors import PostdeskError
-from models.names import is_loopback
 from notify.compose import Composed
 from notify.signing import Sign, SigningError
+from values.addresses import is_loopback
+from values.errors import PostdeskError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,10 +24,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 import structlog
 
-from models.blob_use import is_ledger_empty, used_blobs
-from models.blobs import BlobStore
-from models.db import reading, retrying, transaction
-from models.job_run import begin_once
+from models.blobs.store import BlobStore
+from models.db.engine import reading, retrying, transaction
+from models.desk.job_run import begin_once
+from models.views.blob_use import is_ledger_empty, used_blobs
 
 AGE = timedelta(days=7)  # of a blob that is looked at; a mail in flight is younger
 KEEP = timedelta(days=30)  # of what was set aside

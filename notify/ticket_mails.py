@@ -5,13 +5,13 @@ As notify/mails.py, of which this is a family. The words that a customer can wri
 
 from collections.abc import Mapping
 
-from models.mail_views import MailRows
-from models.open_tickets import OpenTicket
-from models.vocabulary import Command, MailClass, MailName, TicketAnswer, TicketCommand, TicketStatus
+from models.views.mails import MailRows
+from models.views.open_tickets import OpenTicket
 from notify.letterhead import CataloguedMail, Letterhead, reply_subject
 from notify.render import Plain
 from rules.commands import word_for
 from rules.ticket_commands import ticket_word
+from values.vocabulary import Command, MailClass, MailName, TicketAnswer, TicketCommand, TicketStatus
 
 Context = dict[str, Plain]
 _WAITS_FOR = {TicketStatus.PENDING: "you", TicketStatus.RESOLVED: "nobody"}

@@ -8,12 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.access_facts import gather_access
-from models.access_values import AccessFacts
-from models.access_views import RequestView, find_request, list_requests
-from models.decision import Ruling
-from models.viewer import Viewer, list_customer_names
-from models.vocabulary import AccessState, Answer
+from models.access.facts import gather_access
+from models.access.views import RequestView, find_request, list_requests
+from models.views.viewer import Viewer, list_customer_names
 from portal.pages import go, page
 from portal.parts import parts_of
 from portal.people import act, number
@@ -21,6 +18,9 @@ from portal.request_access import TYPED_LIMIT
 from portal.security import Form
 from portal.session import viewer_of
 from rules import access, seats
+from values.access import AccessFacts
+from values.decision import Ruling
+from values.vocabulary import AccessState, Answer
 
 SAID = frozenset({"approved", "refused", "already", "seats-taken", "has-seat", "done"})
 TROUBLE = frozenset({Answer.NO_CUSTOMER, Answer.NOBODY_TO_REPLACE, Answer.DATES, Answer.REASON_MISSING})

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from models.db import is_lost_race, is_outage
+from models.db.engine import is_lost_race, is_outage
 from portal import access_desk, attachments, invitation, people, request_access, sign_in, tickets
 from portal.pages import Pages, page
 from portal.parts import Parts

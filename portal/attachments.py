@@ -16,12 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from models.blobs import CHUNK, BlobStore
-from models.conversation import FileRow, find_file
-from models.mail import AttachmentRef
+from models.blobs.store import CHUNK, BlobStore
+from models.views.conversation import FileRow, find_file
 from portal.parts import parts_of
 from portal.people import number as number_in
 from portal.session import viewer_of
+from values.mail import AttachmentRef
 
 PICTURE_LIMIT = 10 << 20  # octets of a picture that is shown; a larger one is a download
 NAME_KEPT = 120  # characters

@@ -6,11 +6,10 @@ from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.access import perform
-from models.access_facts import gather_access
-from models.access_views import find_request, find_seat
-from models.one_use import OneUseLink
-from models.vocabulary import Answer, LinkPurpose
+from models.access.facts import gather_access
+from models.access.request import perform
+from models.access.views import find_request, find_seat
+from models.sessions.link import OneUseLink
 from portal.links import gone, look, needs_code, redeem
 from portal.pages import page
 from portal.parts import parts_of
@@ -18,6 +17,7 @@ from portal.security import Form
 from portal.sign_in import begin_session, signed_in
 from rules import access
 from rules.links import Verdict
+from values.vocabulary import Answer, LinkPurpose
 
 
 def show(request: Request, token: str = "") -> Response:

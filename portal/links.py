@@ -12,11 +12,11 @@ from sqlmodel import Session
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from models.one_use import OneUseLink, count_attempt, find_link, use_link
-from models.vocabulary import LinkPurpose
+from models.sessions.link import OneUseLink, count_attempt, find_link, use_link
 from portal.parts import parts_of
 from portal.session import asking_of
 from rules.links import CODE_CHARS, Verdict, judge_code, judge_link, judge_redeeming, link_id, plain_code
+from values.vocabulary import LinkPurpose
 
 T = TypeVar("T")
 

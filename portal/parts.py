@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlmodel import Session
 from starlette.requests import Request
 
-from models.blobs import BlobStore
-from models.db import reading, retrying, transaction
+from models.blobs.store import BlobStore
+from models.db.engine import reading, retrying, transaction
 from rules.policy import Policy
 from rules.tokens import Keys
 

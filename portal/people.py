@@ -1,6 +1,7 @@
 """The superusers' own page: seats and who holds them, lending and taking back, colleagues' mails that wait.
 
-What a viewer may see is models/viewer.py's to say, what he may do is rules/access.py's; anything else is not there.
+What a viewer may see is models/views/viewer.py's to say, what he may do is rules/access.py's; anything else is not
+there.
 """
 
 from collections.abc import Callable
@@ -12,13 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.access import perform
-from models.access_facts import gather_access
-from models.access_values import APPLICANT_TEXT_CAP, AccessFacts, Asked
-from models.decision import Ruling
-from models.names import canonical_address
-from models.viewer import Viewer, find_viewer, list_companies
-from models.vocabulary import AccessKind, Answer, SeatState
+from models.access.facts import gather_access
+from models.access.request import perform
+from models.views.viewer import Viewer, find_viewer, list_companies
 from portal.pages import go, page
 from portal.parts import parts_of
 from portal.request_access import TYPED_LIMIT, days_of
@@ -26,6 +23,10 @@ from portal.security import Form
 from portal.session import SESSION, read_cookie, viewer_of
 from rules import access, colleagues, seats
 from rules.access_form import clean
+from values.access import APPLICANT_TEXT_CAP, AccessFacts, Asked
+from values.addresses import canonical_address
+from values.decision import Ruling
+from values.vocabulary import AccessKind, Answer, SeatState
 
 LEND = ("name", "address", "language", "starts_on", "ends_on")
 SAID = frozenset({"taken-back", "released", "declined", "agreed", "refused", "lent", "already"})

@@ -18,18 +18,18 @@ from sqlmodel import Session
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from models.conversation import find_conversation
-from models.decision import Clues, Decision, Receipt
 from models.facts import gather
-from models.mail import AttachmentRef, AuthEvidence, Envelope, Mailbox, ParsedMail
-from models.mail_id import ALPHABET, TIME_LETTERS, base32, id_of, ms_of, time_of
 from models.record import record
-from models.viewer import Viewer, find_viewer
-from models.vocabulary import AuthorVerdict, Belief, MailboxPurpose, Source, TicketAnswer
+from models.views.conversation import find_conversation
+from models.views.viewer import Viewer, find_viewer
 from portal.parts import Parts, parts_of
 from portal.session import SESSION, read_cookie
 from rules.case import Case
 from rules.portal_ticket import is_too_much
+from values.decision import Clues, Decision, Receipt
+from values.mail import AttachmentRef, AuthEvidence, Envelope, Mailbox, ParsedMail
+from values.ulid import ALPHABET, TIME_LETTERS, base32, id_of, ms_of, time_of
+from values.vocabulary import AuthorVerdict, Belief, MailboxPurpose, Source, TicketAnswer
 
 _KEPT = timedelta(days=2)  # a form that was opened longer ago has another key
 Rule = Callable[[Case], Decision | TicketAnswer | None]

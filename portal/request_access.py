@@ -7,14 +7,11 @@ from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.access import perform
-from models.access_facts import count_requests, gather_access
-from models.access_values import APPLICANT_TEXT_CAP, Asked
-from models.access_views import find_request
-from models.names import canonical_address
-from models.one_use import OneUseLink
-from models.rate_limit import take
-from models.vocabulary import AccessKind, Answer, LinkPurpose
+from models.access.facts import count_requests, gather_access
+from models.access.request import perform
+from models.access.views import find_request
+from models.sessions.link import OneUseLink
+from models.sessions.rate_limit import take
 from portal.links import gone, look, needs_code, redeem
 from portal.pages import Pages, go, page
 from portal.parts import parts_of
@@ -23,6 +20,9 @@ from portal.session import asking_of, remember_asking
 from rules import access
 from rules.access_form import clean, read_day
 from rules.links import Verdict
+from values.access import APPLICANT_TEXT_CAP, Asked
+from values.addresses import canonical_address
+from values.vocabulary import AccessKind, Answer, LinkPurpose
 
 FIELDS = ("name", "address", "company", "phone", "language", "kind", "in_place_of", "starts_on", "ends_on")
 TYPED_LIMIT = 300  # characters of a field that are shown again after a mistake

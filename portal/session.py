@@ -13,8 +13,8 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.viewer import Viewer, find_viewer
-from models.web_session import hash_of
+from models.sessions.web_session import hash_of
+from models.views.viewer import Viewer, find_viewer
 from portal.parts import Parts, parts_of
 
 SESSION, ASKED, LANGUAGE = "postdesk", "postdesk-asked", "postdesk-language"

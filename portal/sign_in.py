@@ -7,14 +7,12 @@ from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.audit import append
-from models.names import canonical_address
-from models.one_use import OneUseLink
-from models.rate_limit import take
-from models.sign_in import ask_sign_in, has_signed_in
-from models.viewer import Viewer
-from models.vocabulary import LinkPurpose
-from models.web_session import open_session, revoke_session
+from models.desk.audit import append
+from models.sessions.link import OneUseLink
+from models.sessions.rate_limit import take
+from models.sessions.sign_in import ask_sign_in, has_signed_in
+from models.sessions.web_session import open_session, revoke_session
+from models.views.viewer import Viewer
 from portal.links import gone, look, needs_code, redeem, redeem_code
 from portal.pages import Pages, go, page
 from portal.parts import parts_of
@@ -28,6 +26,8 @@ from portal.session import (
     viewer_of,
 )
 from rules.links import Verdict
+from values.addresses import canonical_address
+from values.vocabulary import LinkPurpose
 
 HOUR = timedelta(hours=1)
 # A path of ours and nothing else: no second slash, no backslash, no control character (threat T34).

@@ -1,7 +1,7 @@
 """Tickets for the people outside: my open ones, those of the company, one conversation, a new one.
 
-Whose tickets are to be seen is models/ticket_scope.py's to say, what a form does rules/portal_ticket.py's. A form whose
-files, store or database failed is answered with all that was typed in it: nobody writes a text twice.
+Whose tickets are to be seen is models/views/ticket_scope.py's to say, what a form does rules/portal_ticket.py's. A
+form whose files, store or database failed is answered with all that was typed in it: nobody writes a text twice.
 """
 
 import re
@@ -14,15 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.blobs import is_store_away
-from models.conversation import Conversation, Remembered, find_conversation, remember
-from models.db import is_lost_race, is_outage
-from models.decision import Fields, Receipt
-from models.mail import AttachmentRef
-from models.ticket_lists import Place, Wanted, list_customer_tickets
-from models.ticket_scope import list_openable_customers, list_visible_customers
-from models.viewer import Viewer
-from models.vocabulary import TicketAnswer, TicketCommand, TicketStatus
+from models.blobs.store import is_store_away
+from models.db.engine import is_lost_race, is_outage
+from models.views.conversation import Conversation, Remembered, find_conversation, remember
+from models.views.ticket_lists import Place, Wanted, list_customer_tickets
+from models.views.ticket_scope import list_openable_customers, list_visible_customers
+from models.views.viewer import Viewer
 from portal.attachments import keep, may_be_picture
 from portal.pages import go, page
 from portal.parts import parts_of
@@ -33,6 +30,9 @@ from portal.session import viewer_of
 from portal.upload import Posted, Upload
 from rules.fields import FIELD_LIMIT
 from rules.portal_ticket import answer_by_form, open_by_form, order_by_form
+from values.decision import Fields, Receipt
+from values.mail import AttachmentRef
+from values.vocabulary import TicketAnswer, TicketCommand, TicketStatus
 
 STATUSES = ("open", "waiting", "closed", "all")
 SUBJECT_LIMIT = 200  # characters

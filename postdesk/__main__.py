@@ -122,7 +122,7 @@ def main() -> None:
 
 def explained(error: BaseException) -> tuple[int, str] | None:
     """The exit status and the sentence of an error that a person can do something about; None for a fault of ours."""
-    from models.errors import PostdeskError, Refused
+    from values.errors import PostdeskError, Refused
 
     if isinstance(error, UnicodeEncodeError):  # octets of another charset, which Python keeps as lone surrogates
         return 2, f"{error.object[error.start : error.end]!r} is not UTF-8 text: set the terminal to UTF-8"

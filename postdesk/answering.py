@@ -9,15 +9,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from models.audit import append
-from models.db import retrying, transaction
-from models.decision import Clues
+from models.db.engine import retrying, transaction
+from models.desk.audit import append
 from models.facts import gather
-from models.mail import Mailbox
-from models.outbox import enqueue, find_suppression
-from models.ticket import NewArticle, add_article, assign_if_free, join_ticket, update_ticket
-from models.vocabulary import ArticleKind, ParticipantRole
+from models.outbox.outbox import enqueue, find_suppression
+from models.tickets.ticket import NewArticle, add_article, assign_if_free, join_ticket, update_ticket
 from rules.reply import answer
+from values.decision import Clues
+from values.mail import Mailbox
+from values.vocabulary import ArticleKind, ParticipantRole
 
 
 def answer_ticket(

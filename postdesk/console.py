@@ -87,8 +87,8 @@ def open_desk(ctx: typer.Context) -> "Desk":
 
 
 def _require_agent(desk: "Desk", address: str) -> None:
-    from models.db import reading
-    from models.staff import find_agent
+    from models.db.engine import reading
+    from models.people.agent import find_agent
 
     with reading(desk.engine) as session:
         found = find_agent(session, address)

@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from models.db import reading, transaction
-from models.errors import PostdeskError
-from models.views import count_ledger, list_ledger, list_outbox, list_tickets, show_ledger, show_ticket
+from models.db.engine import reading, transaction
+from models.views.ledger import count_ledger, list_ledger, list_outbox, list_tickets, show_ledger, show_ticket
 from postdesk import demo_mails as mails
 from postdesk.answering import answer_ticket
 from postdesk.desk_folder import make_desk
 from postdesk.settings import CONFIG_NAME, load
 from postdesk.wiring import Desk, host_and_port
+from values.errors import PostdeskError
 
 MARK = "made-by-postdesk-demo"  # only a folder with this file is ever deleted
 OUTBOX = "outbox"
@@ -103,8 +103,8 @@ def _port(preferred: int) -> int:
 
 
 def _seed(desk: Desk) -> None:
-    from models.customer import add_contact, add_customer, add_domain, give_seat
-    from models.staff import add_agent
+    from models.people.agent import add_agent
+    from models.people.customer import add_contact, add_customer, add_domain, give_seat
 
     now = desk.now()
     with transaction(desk.engine) as session:

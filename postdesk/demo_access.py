@@ -23,9 +23,9 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from models.access_views import list_requests, list_seats
-from models.db import reading
-from models.views import count_ledger
+from models.access.views import list_requests, list_seats
+from models.db.engine import reading
+from models.views.ledger import count_ledger
 from postdesk import demo_mails as mails
 from postdesk.demo import DemoError, decided, newest_to, send, sent_mails, wait_until
 from postdesk.wiring import Desk

@@ -10,9 +10,9 @@ import secrets
 import tomllib
 from pathlib import Path
 
-from models.errors import PostdeskError
 from postdesk.settings import CONFIG_NAME, Settings, SettingsError, as_toml, load
 from rules.tokens import Keys
+from values.errors import PostdeskError
 
 KEY_OCTETS = 32
 

@@ -59,7 +59,7 @@ def _privacy(desk: "Desk") -> Finding:
 
 
 def _database(desk: "Desk") -> Finding:
-    from models.schema import is_current
+    from models.db.schema import is_current
 
     if not is_current(desk.engine):
         return Finding(
@@ -116,9 +116,9 @@ def _smarthost(desk: "Desk") -> Finding:
 
 
 def _outbox(desk: "Desk") -> Finding:
-    from models.db import reading
-    from models.delivery import count_failed
-    from models.views import count_outbox
+    from models.db.engine import reading
+    from models.outbox.delivery import count_failed
+    from models.views.ledger import count_outbox
 
     with reading(desk.engine) as session:
         counts, lately = count_outbox(session), count_failed(session, desk.now() - LATELY)
@@ -131,8 +131,8 @@ def _outbox(desk: "Desk") -> Finding:
 
 def _people(desk: "Desk") -> Finding:
     """Is there somebody who hears of mails, and somebody to hear from?"""
-    from models.db import reading
-    from models.people_views import list_agents, list_customers
+    from models.db.engine import reading
+    from models.views.people import list_agents, list_customers
 
     with reading(desk.engine) as session:
         told = [row for row in list_agents(session) if row["active"] and row["notify"]]
@@ -146,8 +146,8 @@ def _people(desk: "Desk") -> Finding:
 
 
 def _access(desk: "Desk") -> Finding:
-    from models.access_views import count_late, list_requests
-    from models.db import reading
+    from models.access.views import count_late, list_requests
+    from models.db.engine import reading
 
     with reading(desk.engine) as session:
         late, waiting = count_late(session, desk.now()), len(list_requests(session, open_only=True))
@@ -192,7 +192,7 @@ def _imap(desk: "Desk") -> Iterator[Finding]:
 
 def _portal(desk: "Desk") -> Finding:
     """Do the links in mails lead where people can go?"""
-    from models.names import is_loopback
+    from values.addresses import is_loopback
 
     settings, url = desk.settings, desk.portal_url
     if not url:

@@ -13,14 +13,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ingest.dmarc_policy import find_policy
-from ingest.resolver import Answer, Deadline, DnsResolver, DnsStatus
-from ingest.spf_check import check_spf
-from models.mail import Envelope
-from models.names import is_loopback
-from models.vocabulary import AuthResult, Source
+from ingest.auth.dmarc import find_policy
+from ingest.auth.resolver import Answer, Deadline, DnsResolver, DnsStatus
+from ingest.auth.spf import check_spf
 from notify.signing import is_published, record_of
 from postdesk.doctor import FAIL, OK, WARN, Finding
+from values.addresses import is_loopback
+from values.mail import Envelope
+from values.vocabulary import AuthResult, Source
 
 if TYPE_CHECKING:
     from postdesk.settings import Settings

@@ -24,7 +24,7 @@ PROBE = "43"  # the shard that the doctor's own blob lies in (doctor.py): it may
 
 def history(desk: "Desk") -> "Finding":
     """A database that is newer than the blobs fails; one that is older, or a clock that went back, is told."""
-    from models.db import reading
+    from models.db.engine import reading
     from models.restore import clock_of, find_newest
     from postdesk.doctor import FAIL, OK, WARN, Finding
 

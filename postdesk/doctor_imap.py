@@ -9,9 +9,9 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ingest.imap_folder import Account, Selected
-    from ingest.imap_wire import Imap
-    from models.fetching import Polled
+    from ingest.imap.folder import Account, Selected
+    from ingest.imap.wire import Imap
+    from models.inbound.fetching import Polled
     from postdesk.doctor import Finding
     from postdesk.wiring import Desk
 
@@ -29,10 +29,10 @@ def look(desk: "Desk") -> Iterator["Finding"]:
 
 
 def _one(desk: "Desk", account: "Account") -> "Finding":
-    from ingest.imap_folder import open_folder
-    from ingest.imap_wire import Refused, connect
-    from models.db import reading
-    from models.fetching import find_polled
+    from ingest.imap.folder import open_folder
+    from ingest.imap.wire import Refused, connect
+    from models.db.engine import reading
+    from models.inbound.fetching import find_polled
     from postdesk.doctor import FAIL, Finding
 
     with reading(desk.engine) as session:
@@ -58,7 +58,7 @@ def _one(desk: "Desk", account: "Account") -> "Finding":
 def _folder(
     desk: "Desk", account: "Account", polled: "Polled | None", client: "Imap", selected: "Selected"
 ) -> "Finding":
-    from ingest.imap_folder import new_uids
+    from ingest.imap.folder import new_uids
     from postdesk.doctor import OK, WARN, Finding
 
     idle = "IDLE" if client.has_capability("IDLE") else "no IDLE: asked each minute"  # type: ignore[no-untyped-call]

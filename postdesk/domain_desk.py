@@ -11,11 +11,11 @@ from sqlmodel import Session
 
 from ingest.pipeline_parts import Pipeline
 from ingest.release import decision_now, judge_again, read_held
-from models.audit import append
-from models.customer import add_domain
-from models.db import reading, retrying, transaction
-from models.domains import move_domain, waiting_for
-from models.mail import ParsedMail
+from models.db.engine import reading, retrying, transaction
+from models.desk.audit import append
+from models.people.customer import add_domain
+from models.people.domains import move_domain, waiting_for
+from values.mail import ParsedMail
 
 Row = dict[str, Any]
 Change = Callable[[Session], object]

@@ -13,15 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest.content import HashOnly
-from ingest.killable import Limits, each_killable
-from ingest.parse import parse
-from ingest.rawfile import spooled_from
-from models.db import reading
-from models.decision import Clues, Decision, Facts
+from ingest.limited_child import Limits, each_killable
+from ingest.mime.content import HashOnly
+from ingest.mime.parse import parse
+from ingest.spool.rawfile import spooled_from
+from models.db.engine import reading
 from models.facts import gather
-from models.mail import AttachmentRef, ParsedMail, SpooledMail
-from models.vocabulary import Belief, Reason, Source
 from rules.clues import look_for
 from rules.commands import read_command
 from rules.decide import decide
@@ -29,6 +26,9 @@ from rules.fields import read_fields
 from rules.policy import Policy
 from rules.ticket_commands import TicketOrder, read_ticket_command
 from rules.tokens import Keys
+from values.decision import Clues, Decision, Facts
+from values.mail import AttachmentRef, ParsedMail, SpooledMail
+from values.vocabulary import Belief, Reason, Source
 
 HASHED_AT_MOST = 1024**3  # octets
 

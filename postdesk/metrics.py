@@ -5,11 +5,11 @@ Takes: a wired `Desk`.  Gives: name → number, or name → label value → numb
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from models.access_views import count_late
-from models.db import reading
-from models.views import count_held, count_ledger, count_outbox
-from models.vocabulary import LedgerState, OutboxStatus
+from models.access.views import count_late
+from models.db.engine import reading
+from models.views.ledger import count_held, count_ledger, count_outbox
 from postdesk.wiring import Desk
+from values.vocabulary import LedgerState, OutboxStatus
 
 Numbers = dict[str, int | dict[str, int]]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ingest.killable import limit_memory
+from ingest.limited_child import limit_memory
 from postdesk.supervise import Work, supervise
 from postdesk.workers import keep_workers, recover_all, slot, tidy
 
@@ -40,8 +40,8 @@ def _work_of(name: str, desk: "Desk") -> Work:
 def _import_for(names: Sequence[str]) -> None:
     """What the roles import anyway, imported once before they are forked."""
     modules = {
-        "listen": ("ingest.smtp",),
-        "fetch": ("ingest.imap", "models.tables"),
+        "listen": ("ingest.smtp.server",),
+        "fetch": ("ingest.imap.fetcher", "models.tables"),
         "pipeline": ("ingest.pipeline", "models.tables"),
         "dispatch": ("notify.dispatch", "notify.selfcheck", "models.tables"),
         "schedule": ("notify.scheduler", "models.tables"),
@@ -53,7 +53,7 @@ def _import_for(names: Sequence[str]) -> None:
 
 def listen(desk: "Desk", stop: Event) -> None:
     """Take mail on every listener of the settings."""
-    from ingest.smtp import serve
+    from ingest.smtp.server import serve
 
     async def until_stopped() -> None:
         ended = asyncio.Event()
@@ -78,7 +78,7 @@ def listen(desk: "Desk", stop: Event) -> None:
 
 def fetch(desk: "Desk", stop: Event) -> None:
     """Fetch mail from every mailbox of the settings."""
-    from ingest.imap import run
+    from ingest.imap.fetcher import run
 
     run(desk.accounts(), desk.fetcher(worker_name()), stop)
 
@@ -199,7 +199,7 @@ def _fetch_once(desk: "Desk", never: Event) -> dict[str, int]:
         return {}
     from collections import Counter
 
-    from ingest.imap import take_turn
+    from ingest.imap.fetcher import take_turn
 
     fetcher = desk.fetcher(worker_name())
     turns = [take_turn(account, fetcher, never, Counter(), once=True) for account in desk.accounts()]

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from models.errors import PostdeskError
 from postdesk import settings_imap
 from postdesk.settings_imap import ImapSettings
+from values.errors import PostdeskError
 
 ENV_PREFIX = "POSTDESK_"
 CONFIG_NAME = "postdesk.toml"

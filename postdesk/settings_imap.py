@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from models.names import is_loopback
+from values.addresses import is_loopback
 
 EXAMPLE = """# One table for each folder that mail is fetched from; more settings of it: docs/settings.md
 # [[imap]]

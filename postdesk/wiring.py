@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from models.names import canonical_address
 from postdesk.settings import Settings, SettingsError
+from values.addresses import canonical_address
 
 if TYPE_CHECKING:
     import ssl
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from starlette.types import ASGIApp
 
-    from ingest.imap import Fetcher
-    from ingest.imap_folder import Account
+    from ingest.imap.fetcher import Fetcher
+    from ingest.imap.folder import Account
     from ingest.pipeline_parts import Authenticate, Pipeline
-    from ingest.smtp import Limits, Listener
-    from ingest.spool import Spool
-    from models.blobs import BlobStore
+    from ingest.smtp.server import Limits, Listener
+    from ingest.spool.spool import Spool
+    from models.blobs.store import BlobStore
     from notify.dispatch import Dispatch
     from notify.mails import Letterhead
     from notify.signing import Sign
@@ -44,19 +44,19 @@ class Desk:
     @cached_property
     def engine(self) -> "sa.Engine":
         import models.tables  # noqa: F401 (a command may need a single table; its foreign keys need them all)
-        from models.db import make_engine
+        from models.db.engine import make_engine
 
         return make_engine(self.settings.database)
 
     @cached_property
     def spool(self) -> "Spool":
-        from ingest.spool import Spool
+        from ingest.spool.spool import Spool
 
         return Spool(self.settings.spool)
 
     @cached_property
     def blobs(self) -> "BlobStore":
-        from models.blobs import open_blobs
+        from models.blobs.store import open_blobs
 
         return open_blobs(self.settings.blobs)
 
@@ -64,16 +64,16 @@ class Desk:
 
     def now(self) -> datetime:
         """The desk's time, UTC: the system's, moved on by what `postdesk tick` added in all."""
-        from models.db import reading
-        from models.desk import clock_offset
+        from models.db.engine import reading
+        from models.desk.value import clock_offset
 
         with reading(self.engine) as session:
             return datetime.now(UTC) + clock_offset(session)
 
     def move_clock(self, step: timedelta) -> None:
         """Move the desk's time on for good."""
-        from models.db import transaction
-        from models.desk import move_clock
+        from models.db.engine import transaction
+        from models.desk.value import move_clock
 
         with transaction(self.engine) as session:
             move_clock(session, step)
@@ -94,7 +94,7 @@ class Desk:
 
     def migrate(self) -> bool:
         """Bring the schema to that of this version; False where it was that already."""
-        from models.schema import is_current, migrate
+        from models.db.schema import is_current, migrate
 
         if self.settings.database.startswith("sqlite:///"):
             Path(self.settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class Desk:
 
     def require_ready(self) -> None:
         """Raises SettingsError where the desk can't work: an old schema, missing keys."""
-        from models.schema import is_current
+        from models.db.schema import is_current
 
         if not is_current(self.engine):
             raise SettingsError("the database has not the schema of this version; run `postdesk migrate` first")
@@ -115,7 +115,7 @@ class Desk:
 
     def listeners(self) -> "list[Listener]":
         """Every listener of the settings."""
-        from ingest.smtp import Listener
+        from ingest.smtp.server import Listener
 
         tls = self._tls()
         kinds: tuple[tuple[Literal["smtp", "smtps", "lmtp"], Sequence[str]], ...] = (
@@ -142,7 +142,7 @@ class Desk:
         return context
 
     def limits(self) -> "Limits":
-        from ingest.smtp import Limits
+        from ingest.smtp.server import Limits
 
         return Limits(
             size=self.settings.max_message_size, connections_per_address=self.settings.connections_per_address
@@ -174,11 +174,11 @@ class Desk:
     def _authenticator(self) -> "Authenticate | None":
         if not self.settings.authentication:
             return None
-        from ingest.authres import Border
-        from ingest.parse import FileOctets
-        from ingest.resolver import DnsResolver
-        from ingest.sender_auth import authenticate
-        from models.mail import AuthEvidence, Mailbox, SpooledMail
+        from ingest.auth.resolver import DnsResolver
+        from ingest.auth.results import Border
+        from ingest.auth.sender import authenticate
+        from ingest.mime.parse import FileOctets
+        from values.mail import AuthEvidence, Mailbox, SpooledMail
 
         settings, resolver = self.settings, DnsResolver(self.settings.nameservers)
         border = (
@@ -211,7 +211,7 @@ class Desk:
 
     def fetcher(self, worker: str) -> "Fetcher":
         """What fetching works with; made after a fork."""
-        from ingest.imap import Fetcher
+        from ingest.imap.fetcher import Fetcher
 
         return Fetcher(desk=self.pipeline(), largest=self.settings.max_message_size, worker=worker)
 
@@ -279,8 +279,8 @@ class Desk:
 
 def policy_of(settings: Settings) -> "Policy":
     """The policy that the settings say."""
-    from models.vocabulary import MailboxPurpose
     from rules.policy import OwnMailbox, Policy
+    from values.vocabulary import MailboxPurpose
 
     addresses = {
         MailboxPurpose.SUPPORT: settings.support_address,

@@ -3,8 +3,8 @@
 Takes: `ImapSettings`.  Gives: `Account`.  Fails: not here; what a password file lacks is told at each connection.
 """
 
-from ingest.imap_folder import Account, After
-from ingest.imap_wire import Refused, Server
+from ingest.imap.folder import Account, After
+from ingest.imap.wire import Refused, Server
 from postdesk.settings_imap import ImapSettings
 
 

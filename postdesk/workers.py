@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from ingest.spool import Spool
+from ingest.spool.spool import Spool
 from postdesk.supervise import end_all, fork
 
 TIDY_EVERY = 2.0  # seconds

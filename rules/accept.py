@@ -6,29 +6,6 @@ The last gates ask for the customer, for the proof and for the seat; `accept` co
 from dataclasses import replace
 from datetime import timedelta
 
-from models.decision import (
-    Action,
-    AddArticle,
-    Decision,
-    Fields,
-    LearnContact,
-    Notice,
-    OpenTicket,
-    PauseThread,
-    TicketFact,
-    Unsuppress,
-)
-from models.mail import Mailbox
-from models.vocabulary import (
-    Belief,
-    ColleaguePolicy,
-    LedgerState,
-    MailKind,
-    Reason,
-    Source,
-    StaffTask,
-    TicketStatus,
-)
 from rules.authn import belief_of, is_believed, obstacle_to_order, powers
 from rules.autoreply import acknowledgement, unknown_author
 from rules.belief import Article
@@ -40,6 +17,29 @@ from rules.reply import agents_notices, staff_notices
 from rules.requester import Requester, Standing, find_requester
 from rules.thread import Joining, Thread, find_thread, may_change
 from rules.triage import priority_of
+from values.decision import (
+    Action,
+    AddArticle,
+    Decision,
+    Fields,
+    LearnContact,
+    Notice,
+    OpenTicket,
+    PauseThread,
+    TicketFact,
+    Unsuppress,
+)
+from values.mail import Mailbox
+from values.vocabulary import (
+    Belief,
+    ColleaguePolicy,
+    LedgerState,
+    MailKind,
+    Reason,
+    Source,
+    StaffTask,
+    TicketStatus,
+)
 
 _OPENED_BECAUSE = {
     Standing.SUPERUSER: Reason.SUPERUSER,

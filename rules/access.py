@@ -1,7 +1,7 @@
 """May this person have access, who decides it, and what follows? (domain.md 4; T28, T31, T33, T52)
 
 Pure: `AccessFacts` go in, a `Ruling` comes out; mail, pages, commands and jobs ask the same functions and let
-models/access.py perform the answer in the snapshot in which the facts were gathered:
+models/access/request.py perform the answer in the snapshot in which the facts were gathered:
 
     facts = gather_access(session, now, request=17)
     ruling = approve(facts, policy, now)
@@ -13,7 +13,9 @@ A request that a believed mail makes is decided before its row is there: its num
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from models.access_values import (
+from rules import seats
+from rules.policy import Policy
+from values.access import (
     NEW_REQUEST,
     AccessFacts,
     Asked,
@@ -28,11 +30,9 @@ from models.access_values import (
     StaffFact,
     TurnSeat,
 )
-from models.decision import Notice, Ruling
-from models.mail import Mailbox
-from models.vocabulary import AccessKind, AccessState, Answer, Belief, MailName, SeatChange, SeatState
-from rules import seats
-from rules.policy import Policy
+from values.decision import Notice, Ruling
+from values.mail import Mailbox
+from values.vocabulary import AccessKind, AccessState, Answer, Belief, MailName, SeatChange, SeatState
 
 _OPEN = (AccessState.WAITING, AccessState.APPROVED, AccessState.INVITED)
 

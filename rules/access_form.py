@@ -8,9 +8,9 @@ import re
 import unicodedata
 from datetime import date
 
-from models.access_values import APPLICANT_TEXT_CAP, Asked
-from models.mail import ParsedMail
-from models.vocabulary import AccessKind
+from values.access import APPLICANT_TEXT_CAP, Asked
+from values.mail import ParsedMail
+from values.vocabulary import AccessKind
 
 LINES_LIMIT = 100
 _LINE_LIMIT = 200  # characters

@@ -6,9 +6,16 @@ it. What is no order does nothing: it is held, and answered with what would work
 
 from dataclasses import replace
 
-from models.access_values import AccessFacts
-from models.decision import Decision, Hold, Notice, OutboxFact, Ruling
-from models.vocabulary import (
+from rules import access, colleagues, seats
+from rules.authn import belief_of, obstacle_to_order
+from rules.autoreply import obstacle_to_answer
+from rules.bounce import ReportFinding
+from rules.case import Case, Outcome, held
+from rules.commands import Ordered, read_command
+from rules.people import tongue_of
+from values.access import AccessFacts
+from values.decision import Decision, Hold, Notice, OutboxFact, Ruling
+from values.vocabulary import (
     Answer,
     Belief,
     Command,
@@ -20,13 +27,6 @@ from models.vocabulary import (
     Source,
     SuppressionReason,
 )
-from rules import access, colleagues, seats
-from rules.authn import belief_of, obstacle_to_order
-from rules.autoreply import obstacle_to_answer
-from rules.bounce import ReportFinding
-from rules.case import Case, Outcome, held
-from rules.commands import Ordered, read_command
-from rules.people import tongue_of
 
 # What a reply to each notice may order.
 ORDERS: dict[MailName, tuple[Command, ...]] = {

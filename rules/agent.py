@@ -3,12 +3,12 @@
 Only believed, with the reply token that was made for this agent on this ticket, while still an agent.
 """
 
-from models.decision import AddArticle, AgentFact, Decision, TicketFact
-from models.mail import Mailbox
-from models.vocabulary import ArticleKind, LedgerState, MatchedBy, ParticipantRole, Reason
 from rules.authn import obstacle_to_order
 from rules.case import Case, Outcome, held
 from rules.reply import answer
+from values.decision import AddArticle, AgentFact, Decision, TicketFact
+from values.mail import Mailbox
+from values.vocabulary import ArticleKind, LedgerState, MatchedBy, ParticipantRole, Reason
 
 
 def agent_by_mail(case: Case) -> Outcome:

@@ -6,12 +6,12 @@ Plain text of somebody whom we know is opened and marked where his domain publis
 it. What failed under a published policy is held, whoever it claims to be.
 """
 
-from models.mail import AuthEvidence
-from models.names import canonical_address
-from models.vocabulary import Belief, Reason
 from rules.belief import POWERS, Powers, Proof, open_to_change, proof_of
 from rules.case import Case, Outcome, held
 from rules.clues import ADDRESSES_LIMIT
+from values.addresses import canonical_address
+from values.mail import AuthEvidence
+from values.vocabulary import Belief, Reason
 
 
 def belief_of(case: Case) -> Belief:

@@ -8,9 +8,9 @@ can be seen by anybody.
 import re
 from collections.abc import Sequence
 
-from models.mail import Mailbox
-from models.names import canonical_domain
-from models.vocabulary import AuthorVerdict
+from values.addresses import canonical_domain
+from values.mail import Mailbox
+from values.vocabulary import AuthorVerdict
 
 _FIELD_CAP = 4096  # characters of a From field; longer ones are ambiguous
 _ADDRESS_CAP = 320  # octets: 64 + @ + 255 (RFC 5321 §4.5.3.1)
@@ -69,7 +69,7 @@ def plain_address(address: str) -> str | None:
 
 
 def _plain_domain(domain: str) -> str | None:
-    """models/names.py decides on everything but plain letters, where single labels and underscores are let through:
+    """values/addresses.py decides on everything but plain letters, where single labels and underscores are let through:
     they are nobody's registered domain, but they name an author all the same.
     """
     lower = domain.lower()

@@ -7,15 +7,15 @@ and one memory for words that come again and again stand against machines that d
 
 import re
 
-from models.decision import Notice
-from models.mail import Mailbox
-from models.names import canonical_address
-from models.vocabulary import MailKind, MailName, ParticipantRole, Source
 from rules.authn import is_believed, powers
 from rules.belief import Counts
 from rules.case import Case
 from rules.clues import ADDRESSES_LIMIT
 from rules.people import Tongue
+from values.addresses import canonical_address
+from values.decision import Notice
+from values.mail import Mailbox
+from values.vocabulary import MailKind, MailName, ParticipantRole, Source
 
 # RFC 3834 §2: owner-*, *-request and MAILER-DAEMON are not people; the others say so of themselves.
 _NOBODY = re.compile(

@@ -7,8 +7,8 @@ follows. Who the author is and which ticket is meant decide the rest, each in it
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.mail import AuthEvidence
-from models.vocabulary import Belief
+from values.mail import AuthEvidence
+from values.vocabulary import Belief
 
 # Header fields that say how the words are read, and those that say where the mail belongs. Where a signature is all
 # that proves a mail, whoever has a copy may write those that it leaves open (RFC 6376 §8.15).

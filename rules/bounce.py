@@ -8,9 +8,9 @@ with it in References knows it. Such a report is shown on its ticket and changes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.decision import OutboxFact, RecordReport
-from models.mail import DeliveryReport, ReportedRecipient
-from models.vocabulary import Reason, StaffTask, SuppressionReason
+from values.decision import OutboxFact, RecordReport
+from values.mail import DeliveryReport, ReportedRecipient
+from values.vocabulary import Reason, StaffTask, SuppressionReason
 
 # Reasons that speak of the message, of us or of a passing trouble: the address may be alive (X.2.2 is transient)
 NOT_THE_ADDRESS = (

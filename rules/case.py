@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.decision import Action, Clues, Decision, Discard, Facts, Hold
-from models.mail import ParsedMail
-from models.vocabulary import LedgerState, MatchedBy, Reason
 from rules.policy import Policy
+from values.decision import Action, Clues, Decision, Discard, Facts, Hold
+from values.mail import ParsedMail
+from values.vocabulary import LedgerState, MatchedBy, Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
-from models.access_values import Asked
-from models.decision import CheckedToken, Clues
-from models.mail import Mailbox, ParsedMail
-from models.names import canonical_address, canonical_domain, parent_domains, skeleton
-from models.vocabulary import MailboxPurpose
 from rules.access_form import read_asked
 from rules.policy import Policy
 from rules.ticket_commands import TicketOrder, read_ticket_command
@@ -26,6 +21,11 @@ from rules.tokens import (
     find_body_markers,
     has_our_form,
 )
+from values.access import Asked
+from values.addresses import canonical_address, canonical_domain, parent_domains, skeleton
+from values.decision import CheckedToken, Clues
+from values.mail import Mailbox, ParsedMail
+from values.vocabulary import MailboxPurpose
 
 IDS_LIMIT = 60  # Message-IDs of In-Reply-To and References that are looked up, nearest first
 ADDRESSES_LIMIT = 100  # recipients that are looked at

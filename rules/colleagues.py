@@ -3,12 +3,12 @@
 Pure: facts go in, notices or a `Ruling` come out; mail, pages and jobs ask the same functions.
 """
 
-from models.access_values import AccessFacts, DeclineHeld, HeldFact, ReleaseHeld
-from models.decision import CustomerFact, Notice, Ruling
-from models.vocabulary import Answer, MailName, Reason, SeatState, Source
 from rules.autoreply import obstacle_to_answer
 from rules.case import Case
 from rules.people import tongue_of
+from values.access import AccessFacts, DeclineHeld, HeldFact, ReleaseHeld
+from values.decision import CustomerFact, Notice, Ruling
+from values.vocabulary import Answer, MailName, Reason, SeatState, Source
 
 
 def colleague_notices(case: Case, customer: CustomerFact) -> tuple[Notice, ...]:

@@ -8,7 +8,7 @@ rules/access_mail.py to say.
 import unicodedata
 from dataclasses import dataclass
 
-from models.vocabulary import Command
+from values.vocabulary import Command
 
 LINE_LIMIT = 300  # characters
 REASON_LIMIT = 500

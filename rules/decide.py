@@ -7,13 +7,13 @@ its answer.  Fails: never; pure, so that it can be run again when another worker
 from dataclasses import replace
 from datetime import datetime
 
-from models.decision import Action, Decision, Facts, Hold, SpendProof
-from models.mail import ParsedMail
-from models.vocabulary import LedgerState, Reason
 from rules import accept, access_mail, agent, authn, duplicate, machine, requester, thread, ticket_mail
 from rules.authn import obstacle_to_order
 from rules.case import Case, Gate
 from rules.policy import Policy
+from values.decision import Action, Decision, Facts, Hold, SpendProof
+from values.mail import ParsedMail
+from values.vocabulary import LedgerState, Reason
 
 GATES: tuple[tuple[str, Gate], ...] = (
     ("over limit", machine.over_limit),

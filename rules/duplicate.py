@@ -1,9 +1,9 @@
 """Have we recorded this very mail before? By content and author, never by the Message-ID alone (T22, RFC 1047)."""
 
-from models.decision import Decision, NoteSecondCopy
-from models.vocabulary import Belief, LedgerState, Reason
 from rules.authn import belief_of
 from rules.case import Case, Outcome
+from values.decision import Decision, NoteSecondCopy
+from values.vocabulary import Belief, LedgerState, Reason
 
 
 def second_copy(case: Case) -> Outcome:

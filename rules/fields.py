@@ -6,7 +6,7 @@ a field counts. Linear in the text, of which the first lines are looked at.
 
 import re
 
-from models.decision import Fields
+from values.decision import Fields
 
 LINES_LIMIT = 300
 _LINE_LIMIT = 300  # characters

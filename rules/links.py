@@ -13,8 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from models.vocabulary import LinkPurpose
 from rules.tokens import Keys
+from values.vocabulary import LinkPurpose
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 §6, lower case: survives what folds case
 _TOKEN_CHARS = 52  # 256 bits
@@ -30,7 +30,7 @@ _TOKEN = re.compile(rf"([1-9][0-9]{{0,17}})-([a-z2-7])([a-z2-7]{{{_TOKEN_CHARS}}
 
 
 class Link(Protocol):
-    """What a row of models/one_use.py says."""
+    """What a row of models/sessions/link.py says."""
 
     @property
     def id(self) -> int | None: ...
@@ -100,7 +100,7 @@ def judge_redeeming(
 ) -> Verdict:
     """May a person's POST use up the link? With the mailed code, or from the browser that asked for it (T32).
 
-    PROVE: count an attempt (models.one_use.count_attempt) where a code was given.
+    PROVE: count an attempt (models.sessions.link.count_attempt) where a code was given.
     """
     if judge_link(keys, token, purpose, link, now) is not Verdict.GOOD or link is None or link.id is None:
         return Verdict.GONE

@@ -8,9 +8,9 @@ A person's mail taken for a machine's gets no answer and no ticket: words count 
 import re
 from dataclasses import dataclass
 
-from models.mail import DeliveryReport
-from models.vocabulary import MailKind
 from rules.loop_words import AWAY_SUBJECTS, AWAY_TEXTS, REPLY_SUBJECTS, THANKS_TEXTS
+from values.mail import DeliveryReport
+from values.vocabulary import MailKind
 
 # The header fields that are read here: ParsedMail.auto_headers carries these and no others.
 AUTO_HEADERS: tuple[str, ...] = (

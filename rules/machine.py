@@ -4,15 +4,15 @@ None of these is ever answered. What a superuser's own machine sends opens a tic
 ours is noted on its ticket and changes nothing there.
 """
 
-from models.decision import Decision, NoteAutoReply, Notice, RecordReport
-from models.mail import DeliveryReport
-from models.vocabulary import Belief, LedgerState, MailKind, Reason, Undelivered
 from rules.access_mail import bounced
 from rules.authn import belief_of
 from rules.bounce import ReportFinding, judge_report
 from rules.case import Case, Outcome, discarded, held
 from rules.reply import staff_notices, undelivered
 from rules.thread import Joining, Thread, find_thread
+from values.decision import Decision, NoteAutoReply, Notice, RecordReport
+from values.mail import DeliveryReport
+from values.vocabulary import Belief, LedgerState, MailKind, Reason, Undelivered
 
 _REPORTS = (MailKind.BOUNCE, MailKind.DELAYED, MailKind.DELIVERED, MailKind.COMPLAINT)
 _ANSWERS = (MailKind.AUTO_REPLY, MailKind.AUTO_GENERATED)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from models.decision import ContactFact, CustomerFact
-from models.mail import Mailbox
-from models.names import canonical_address
 from rules.case import Case
 from rules.requester import mapped_domains
+from values.addresses import canonical_address
+from values.decision import ContactFact, CustomerFact
+from values.mail import Mailbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

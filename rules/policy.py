@@ -6,7 +6,7 @@ Each number has its unit and its source: docs/domain.md (D), docs/threats.md (T)
 from dataclasses import dataclass
 from datetime import timedelta
 
-from models.vocabulary import MailboxPurpose
+from values.vocabulary import MailboxPurpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,6 @@ spot, so nothing is held; and the people of a partner answer on all tickets of t
 them here, while a mail would have to prove which ticket it means.
 """
 
-from models.decision import AddArticle, Decision, Fields, Notice, OpenTicket, TicketFact
-from models.mail import Mailbox
-from models.vocabulary import (
-    ArticleKind,
-    ColleaguePolicy,
-    LedgerState,
-    Reason,
-    TicketAnswer,
-    TicketCommand,
-)
 from rules.accept import next_status
 from rules.autoreply import acknowledgement
 from rules.case import Case
@@ -24,6 +14,16 @@ from rules.reply import agents_notices
 from rules.thread import may_reopen, part_of
 from rules.ticket_mail import ordered_status
 from rules.triage import priority_of
+from values.decision import AddArticle, Decision, Fields, Notice, OpenTicket, TicketFact
+from values.mail import Mailbox
+from values.vocabulary import (
+    ArticleKind,
+    ColleaguePolicy,
+    LedgerState,
+    Reason,
+    TicketAnswer,
+    TicketCommand,
+)
 
 
 def may_open_for(case: Case, customer: int) -> Reason | None:

@@ -3,8 +3,10 @@
 An agent's answer is conversation: written by a person, marked as automatic nowhere. Agents' notices are notices.
 """
 
-from models.decision import AgentFact, Notice, OutboxFact, TicketFact
-from models.vocabulary import (
+from rules.case import Case
+from rules.policy import Policy
+from values.decision import AgentFact, Notice, OutboxFact, TicketFact
+from values.vocabulary import (
     AgentNotices,
     MailName,
     ParticipantRole,
@@ -13,8 +15,6 @@ from models.vocabulary import (
     TicketStatus,
     Undelivered,
 )
-from rules.case import Case
-from rules.policy import Policy
 
 REPLY_TOLD = 300  # characters of what a server said
 

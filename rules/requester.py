@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.decision import ContactFact, CustomerFact, DomainFact
-from models.vocabulary import AuthorVerdict, Reason
 from rules.case import Case, Outcome, held
 from rules.fields import stated_customer
+from values.decision import ContactFact, CustomerFact, DomainFact
+from values.vocabulary import AuthorVerdict, Reason
 
 
 class Standing(StrEnum):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from models.access_values import (
+from values.access import (
     AccessFacts,
     FlagSeat,
     PassTickets,
@@ -18,8 +18,8 @@ from models.access_values import (
     TurnSeat,
     free_slot,
 )
-from models.decision import Notice, Ruling
-from models.vocabulary import Answer, MailName, SeatChange, SeatState
+from values.decision import Notice, Ruling
+from values.vocabulary import Answer, MailName, SeatChange, SeatState
 
 OVER_NUMBER = "over-number"  # the contract's number was lowered below the seats in use
 BOUNCES = "bounces"  # mail to the holder's address comes back

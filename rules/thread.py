@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.decision import CheckedToken, ParticipantFact, RotateToken, TicketFact
-from models.vocabulary import MatchedBy, ParticipantRole, Reason, TicketStatus
 from rules.authn import powers
 from rules.belief import Change
 from rules.case import Case, Outcome, held
 from rules.subject import is_forward
+from values.decision import CheckedToken, ParticipantFact, RotateToken, TicketFact
+from values.vocabulary import MatchedBy, ParticipantRole, Reason, TicketStatus
 
 
 class Joining(StrEnum):

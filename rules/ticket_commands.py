@@ -10,8 +10,8 @@ import unicodedata
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from models.names import canonical_address
-from models.vocabulary import TicketCommand
+from values.addresses import canonical_address
+from values.vocabulary import TicketCommand
 
 WORDS_LIMIT = 3
 _TEXT_LIMIT = 400  # characters; an address may have 254

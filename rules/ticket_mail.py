@@ -8,9 +8,17 @@ article, and each has one receipt.
 
 from dataclasses import dataclass, replace
 
-from models.decision import AddArticle, Decision, Notice, TicketFact
-from models.mail import Mailbox
-from models.vocabulary import (
+from rules.authn import obstacle_to_order
+from rules.autoreply import obstacle_to_answer
+from rules.case import Case, Outcome, held
+from rules.people import belongs_to, tongue_of
+from rules.reply import agents_notices
+from rules.requester import Standing, find_requester
+from rules.thread import Joining, Thread, find_thread, may_reopen
+from rules.ticket_commands import TicketOrder, Unreadable, read_ticket_command
+from values.decision import AddArticle, Decision, Notice, TicketFact
+from values.mail import Mailbox
+from values.vocabulary import (
     ArticleKind,
     LedgerState,
     MailKind,
@@ -22,14 +30,6 @@ from models.vocabulary import (
     TicketCommand,
     TicketStatus,
 )
-from rules.authn import obstacle_to_order
-from rules.autoreply import obstacle_to_answer
-from rules.case import Case, Outcome, held
-from rules.people import belongs_to, tongue_of
-from rules.reply import agents_notices
-from rules.requester import Standing, find_requester
-from rules.thread import Joining, Thread, find_thread, may_reopen
-from rules.ticket_commands import TicketOrder, Unreadable, read_ticket_command
 
 # Files that mail programs add by themselves; a mail with any other file has more to say than its one phrase.
 _NO_WORDS = ("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature", "text/vcard")

@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.decision import CheckedToken
-from models.errors import PostdeskError
-from models.names import canonical_domain
-from models.vocabulary import MatchedBy
+from values.addresses import canonical_domain
+from values.decision import CheckedToken
+from values.errors import PostdeskError
+from values.vocabulary import MatchedBy
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 §6, lower case
 _CODE_BITS = 80  # threats T17, T20: 80 bits or more

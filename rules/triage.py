@@ -1,7 +1,7 @@
 """Which priority does a new ticket get? Impact and urgency are an agent's judgment, not the sender's wish."""
 
-from models.mail import ParsedMail
-from models.vocabulary import Priority
+from values.mail import ParsedMail
+from values.vocabulary import Priority
 
 
 def priority_of(mail: ParsedMail) -> Priority:

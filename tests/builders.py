@@ -9,7 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from models.decision import (
+from rules.clues import look_for
+from rules.decide import decide
+from rules.policy import OwnMailbox, Policy
+from rules.tokens import Keys, mint_message_id, mint_reply_address
+from values.addresses import canonical_address, canonical_domain, parent_domains, skeleton
+from values.decision import (
     AgentFact,
     Clues,
     ContactFact,
@@ -21,9 +26,8 @@ from models.decision import (
     ParticipantFact,
     TicketFact,
 )
-from models.mail import AuthEvidence, Envelope, Mailbox, ParsedMail
-from models.names import canonical_address, canonical_domain, parent_domains, skeleton
-from models.vocabulary import (
+from values.mail import AuthEvidence, Envelope, Mailbox, ParsedMail
+from values.vocabulary import (
     AuthorVerdict,
     Belief,
     ColleaguePolicy,
@@ -33,10 +37,6 @@ from models.vocabulary import (
     Source,
     TicketStatus,
 )
-from rules.clues import look_for
-from rules.decide import decide
-from rules.policy import OwnMailbox, Policy
-from rules.tokens import Keys, mint_message_id, mint_reply_address
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 KEYS = Keys(current="a", secrets={"a": bytes(range(32)), "b": bytes(range(32, 64))})
@@ -144,7 +144,7 @@ def mail(author: str | None = "su@acme.test", **more: Any) -> ParsedMail:
 def facts_for(clues: Clues, **more: Any) -> Facts:
     """What a desk with the cast above finds for the clues; `tickets`, `outbox`, `anchors` are the desk's rows.
 
-    An independent, plain reading of models/decision.py: lists instead of tables.
+    An independent, plain reading of values/decision.py: lists instead of tables.
     """
     contacts: tuple[ContactFact, ...] = more.pop("contacts", CONTACTS)
     domains: tuple[DomainFact, ...] = more.pop("domains", DOMAINS)

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from models.db import make_engine
-from models.schema import migrate
+from models.db.engine import make_engine
+from models.db.schema import migrate
 from tests.postgres import PostgresServer
 
 
@@ -96,7 +96,7 @@ class S3:
 
     @property
     def url(self) -> str:
-        """What models/blobs.py and the `blobs` setting understand; the keys come from the environment."""
+        """What models/blobs/store.py and the `blobs` setting understand; the keys come from the environment."""
         return f"s3://{self.bucket}?endpoint={self.endpoint}&region=us-east-1"
 
 

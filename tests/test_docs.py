@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import typer.main
 
-from models.vocabulary import Belief, LedgerState, MailClass, MailKind, MailName, MatchedBy, Reason, TicketCommand
 from notify.compose import AUTOMATIC
 from notify.mails import CATALOGUE
 from postdesk.__main__ import app
 from rules.access_mail import ORDERS
 from rules.ticket_commands import TICKET_PHRASES, ticket_word
 from templates.catalogue import LANGUAGES
+from values.vocabulary import Belief, LedgerState, MailClass, MailKind, MailName, MatchedBy, Reason, TicketCommand
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

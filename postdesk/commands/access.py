@@ -23,9 +23,9 @@ from postdesk.console import (
 )
 
 if TYPE_CHECKING:
-    from models.access_values import AccessFacts
-    from models.decision import Ruling
     from postdesk.wiring import Desk
+    from values.access import AccessFacts
+    from values.decision import Ruling
 
 CustomerName = Annotated[str, typer.Option("--customer", help="Name of the customer, where no domain tells.")]
 
@@ -71,8 +71,8 @@ def list_(
 
     Example: postdesk access list --json
     """
-    from models.access_views import count_late, list_requests
-    from models.db import reading
+    from models.access.views import count_late, list_requests
+    from models.db.engine import reading
 
     desk = open_desk(ctx)
     now = desk.now()
@@ -91,8 +91,8 @@ def show(ctx: typer.Context, id: Id, json_: JsonFlag = False) -> None:
 
     Example: postdesk access show 17
     """
-    from models.access_views import find_request, list_seats
-    from models.db import reading
+    from models.access.views import find_request, list_seats
+    from models.db.engine import reading
 
     desk = open_desk(ctx)
     with reading(desk.engine) as session:
@@ -157,8 +157,8 @@ def list_seats(
 
     Example: postdesk seat list --customer "Talleres Ibarra" --history
     """
-    from models.access_views import list_seats as seats_of
-    from models.db import reading
+    from models.access.views import list_seats as seats_of
+    from models.db.engine import reading
 
     desk = open_desk(ctx)
     of = _customer(desk, customer)
@@ -182,12 +182,12 @@ def lend(
 
     Example: postdesk seat lend 1 --to maria@ibarra.example --from 2026-12-01 --until 2026-12-15
     """
-    from models.access_values import Asked
-    from models.decision import Ruling
-    from models.names import canonical_address
-    from models.vocabulary import AccessKind, Answer
     from rules.access import lend as rule
     from rules.access_form import clean
+    from values.access import Asked
+    from values.addresses import canonical_address
+    from values.decision import Ruling
+    from values.vocabulary import AccessKind, Answer
 
     shipped_language("--language", language)
     desk = open_desk(ctx)
@@ -224,9 +224,9 @@ def return_(
 
     Example: postdesk seat return 1
     """
-    from models.decision import Ruling
-    from models.vocabulary import Answer
     from rules import seats
+    from values.decision import Ruling
+    from values.vocabulary import Answer
 
     def decide(facts: "AccessFacts", now: datetime) -> Ruling:
         seat = facts.seat(id)
@@ -241,9 +241,9 @@ def end(ctx: typer.Context, id: Id, by: By = "desk") -> None:
 
     Example: postdesk seat end 2
     """
-    from models.decision import Ruling
-    from models.vocabulary import Answer
     from rules import seats
+    from values.decision import Ruling
+    from values.vocabulary import Answer
 
     def decide(facts: "AccessFacts", now: datetime) -> Ruling:
         seat = facts.seat(id)
@@ -257,9 +257,9 @@ def end(ctx: typer.Context, id: Id, by: By = "desk") -> None:
 
 def _act(desk: "Desk", rule: "Callable[[AccessFacts, datetime], Ruling]", by: str, **which: Any) -> "Ruling":
     """Gather, rule and perform in one snapshot, again after a lost race."""
-    from models.access import perform
-    from models.access_facts import gather_access
-    from models.db import retrying, transaction
+    from models.access.facts import gather_access
+    from models.access.request import perform
+    from models.db.engine import retrying, transaction
 
     def once() -> "Ruling":
         now = desk.now()
@@ -284,8 +284,8 @@ def _answer(ruling: "Ruling") -> None:
 
 
 def _customer(desk: "Desk", name: str) -> int | None:
-    from models.customer import find_customer
-    from models.db import reading
+    from models.db.engine import reading
+    from models.people.customer import find_customer
 
     if not name:
         return None

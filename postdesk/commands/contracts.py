@@ -45,8 +45,8 @@ def add(
 
     Example: postdesk contract add C-2031 --customer "Talleres Ibarra" --product Payroll --from 2026-12-01 --seats 3
     """
-    from models.db import transaction
-    from models.errors import Refused
+    from models.db.engine import transaction
+    from values.errors import Refused
 
     desk = open_desk(ctx)
     row = {
@@ -77,8 +77,8 @@ def list_(
 
     Example: postdesk contract list --customer "Talleres Ibarra"
     """
-    from models.access_views import list_contract_rows
-    from models.db import reading
+    from models.access.views import list_contract_rows
+    from models.db.engine import reading
 
     with reading(open_desk(ctx).engine) as session:
         rows = [row for row in list_contract_rows(session) if customer in ("", row["customer"])]
@@ -97,8 +97,8 @@ def import_(
 
     Example: postdesk contract import contracts.csv --dry-run
     """
-    from models.db import transaction
-    from models.errors import Refused
+    from models.db.engine import transaction
+    from values.errors import Refused
 
     desk = open_desk(ctx)
     rows = _read(file)
@@ -118,8 +118,8 @@ def agree(ctx: typer.Context, number: str, by: By = "desk") -> None:
 
     Example: postdesk contract agree C-2031 --as sales@nordvik.test
     """
-    from models.db import transaction
-    from models.errors import Refused
+    from models.db.engine import transaction
+    from values.errors import Refused
 
     desk = open_desk(ctx)
     try:
@@ -133,9 +133,9 @@ def agree(ctx: typer.Context, number: str, by: By = "desk") -> None:
 
 
 def _add(session: "Session", row: dict[str, str], now: "datetime", by: str) -> None:
-    from models.contract import add_contract
-    from models.customer import find_customer, find_partner
-    from models.errors import Refused
+    from models.people.contract import add_contract
+    from models.people.customer import find_customer, find_partner
+    from values.errors import Refused
 
     customer = find_customer(session, row["customer"])
     if customer is None or customer.id is None:
@@ -166,10 +166,10 @@ def _add(session: "Session", row: dict[str, str], now: "datetime", by: str) -> N
 
 def _agree(session: "Session", number: str, now: "datetime", by: str) -> bool:
     """Agreed: the number of seats follows, and seats above it are flagged."""
-    from models.access import perform
-    from models.access_facts import gather_access
-    from models.contract import agree_contract, find_contract
-    from models.customer import Customer
+    from models.access.facts import gather_access
+    from models.access.request import perform
+    from models.people.contract import agree_contract, find_contract
+    from models.people.customer import Customer
     from rules.seats import settle_flags
 
     contract = find_contract(session, number)
@@ -191,7 +191,7 @@ def _read(file: Path) -> list[dict[str, str]]:
 
 
 def _day(text: str) -> date:
-    from models.errors import Refused
+    from values.errors import Refused
 
     try:
         return date.fromisoformat(text)
@@ -200,7 +200,7 @@ def _day(text: str) -> date:
 
 
 def _number(text: str) -> int:
-    from models.errors import Refused
+    from values.errors import Refused
 
     if not text.isdecimal() or not text.isascii() or len(text) > 6:
         raise Refused(f"Seats is a number, not {text!r}.")

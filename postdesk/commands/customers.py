@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from models.customer import Seating
+    from models.people.customer import Seating
 
 COLUMNS = ("name", "domains", "language", "zone", "seats", "superusers")
 
@@ -60,8 +60,8 @@ def list_customers(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
     Example: postdesk customer list
     """
-    from models.db import reading
-    from models.people_views import list_customers
+    from models.db.engine import reading
+    from models.views.people import list_customers
 
     with reading(open_desk(ctx).engine) as session:
         rows = list_customers(session)
@@ -83,9 +83,9 @@ def add_customer(
 
     Example: postdesk customer add "Talleres Ibarra" --domain ibarra.example --language es --zone Europe/Madrid
     """
-    from models.customer import find_partner
-    from models.db import transaction
-    from models.vocabulary import ColleaguePolicy
+    from models.db.engine import transaction
+    from models.people.customer import find_partner
+    from values.vocabulary import ColleaguePolicy
 
     one_of("--colleagues", colleagues, ColleaguePolicy)
     shipped_language("--language", language)
@@ -119,10 +119,10 @@ def change_customer(
 
     Example: postdesk customer change "Talleres Ibarra" --manager sales@nordvik.test --access automatic
     """
-    from models.audit import append
-    from models.customer import change_customer as change
-    from models.db import transaction
-    from models.staff import find_agent
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.people.agent import find_agent
+    from models.people.customer import change_customer as change
 
     one_of("--access", access, ("agent", "automatic"))
     one_of("--colleagues", colleagues, ("hold", "open"))
@@ -159,7 +159,7 @@ def import_customers(
 
     Example: postdesk customer import customers.csv --dry-run
     """
-    from models.db import transaction
+    from models.db.engine import transaction
 
     desk = open_desk(ctx)
     rows = _read(file, desk.settings.language, desk.settings.zone)
@@ -206,7 +206,7 @@ def _read(file: Path, language: str, zone: str) -> list[dict[str, Any]]:
 def _add_or_tell(
     session: "Session", row: dict[str, Any], line: int, file: Path, now: "datetime", added: Callable[[], None]
 ) -> None:
-    from models.errors import Refused
+    from values.errors import Refused
 
     shipped_language(f"{file} line {line}: language", row["language"])
     if not str(row["seats"]).isdigit():
@@ -221,8 +221,8 @@ def _add(
     session: "Session", row: dict[str, Any], now: "datetime", added: Callable[[], None] = lambda: None, **more: Any
 ) -> None:
     """A customer with its domains and superusers; `added` is called after each of these rows."""
-    from models import customer
-    from models.audit import append
+    from models.desk.audit import append
+    from models.people import customer
 
     made = customer.add_customer(
         session, row["name"], now, language=row["language"], zone=row["zone"], seats=row["seats"], **more
@@ -245,7 +245,7 @@ def _give_seat(
     session: "Session", seating: "Seating", address: str, contact: int, customer: int, now: "datetime"
 ) -> None:
     """A seat without a request: the audit is where it can be seen who has it since when."""
-    from models.audit import append
+    from models.desk.audit import append
 
     seat = seating.give(contact, now)
     detail = {"holder": address, "customer": customer}
@@ -261,9 +261,9 @@ def list_contacts(
 
     Example: postdesk contact list --customer "Talleres Ibarra"
     """
-    from models.customer import find_customer
-    from models.db import reading
-    from models.people_views import list_contacts
+    from models.db.engine import reading
+    from models.people.customer import find_customer
+    from models.views.people import list_contacts
 
     with reading(open_desk(ctx).engine) as session:
         found = find_customer(session, customer) if customer else None
@@ -285,8 +285,8 @@ def add_contact(
 
     Example: postdesk contact add lucia@ibarra.example --customer "Talleres Ibarra" --name Lucía --superuser
     """
-    from models import customer as customers
-    from models.db import transaction
+    from models.db.engine import transaction
+    from models.people import customer as customers
 
     shipped_language("--language", language)
     desk = open_desk(ctx)
@@ -308,8 +308,8 @@ def list_agents(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
     Example: postdesk agent list
     """
-    from models.db import reading
-    from models.people_views import list_agents
+    from models.db.engine import reading
+    from models.views.people import list_agents
 
     with reading(open_desk(ctx).engine) as session:
         rows = list_agents(session)
@@ -330,10 +330,10 @@ def add_agent(
 
     Example: postdesk agent add anna@nordvik.test --name "Anna Berg" --admin
     """
-    from models import staff
-    from models.audit import append
-    from models.db import transaction
-    from models.vocabulary import AgentNotices
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.people import agent as staff
+    from values.vocabulary import AgentNotices
 
     one_of("--notices", notices, AgentNotices)
     shipped_language("--language", language)
@@ -369,7 +369,7 @@ def change_agent(
 
     Example: postdesk agent change anna@nordvik.test --notices mine --zone Europe/Stockholm
     """
-    from models.vocabulary import AgentNotices
+    from values.vocabulary import AgentNotices
 
     one_of("--notices", notices, AgentNotices)
     shipped_language("--language", language)
@@ -404,10 +404,10 @@ def activate_agent(ctx: typer.Context, address: str) -> None:
 
 def _change_agent(ctx: typer.Context, address: str, **wanted: Any) -> int:
     """Change, audit, tell; how many tickets a deactivated agent gave back."""
-    from models import staff
-    from models.audit import append
-    from models.db import transaction
-    from models.ticket import release_tickets
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.people import agent as staff
+    from models.tickets.ticket import release_tickets
 
     released = 0
 

@@ -74,8 +74,8 @@ def demo(
 
 
 def _show_tickets(desk: "Desk") -> None:
-    from models.db import reading
-    from models.views import list_tickets
+    from models.db.engine import reading
+    from models.views.ledger import list_tickets
 
     with reading(desk.engine) as session:
         rows = list_tickets(session)

@@ -29,8 +29,8 @@ def list_(ctx: typer.Context, customer: Customer = "", json_: JsonFlag = False) 
 
     Example: postdesk domain list --customer "Talleres Ibarra"
     """
-    from models.db import reading
-    from models.domains import list_domains
+    from models.db.engine import reading
+    from models.people.domains import list_domains
 
     desk = open_desk(ctx)
     wanted = _customer(desk, customer) if customer else None
@@ -89,9 +89,9 @@ def remove(ctx: typer.Context, domain: str, by: By = "desk") -> None:
 
     Example: postdesk domain remove ibarra.example
     """
-    from models.audit import append
-    from models.db import transaction
-    from models.domains import remove_domain
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.people.domains import remove_domain
 
     desk = open_desk(ctx)
     now = desk.now()
@@ -107,8 +107,8 @@ def conflicts(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
     Example: postdesk domain conflicts
     """
-    from models.db import reading
-    from models.domains import find_conflicts
+    from models.db.engine import reading
+    from models.people.domains import find_conflicts
 
     with reading(open_desk(ctx).engine) as session:
         rows = find_conflicts(session)
@@ -117,8 +117,8 @@ def conflicts(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
 
 def _customer(desk: Any, name: str) -> int:
-    from models.customer import find_customer
-    from models.db import reading
+    from models.db.engine import reading
+    from models.people.customer import find_customer
 
     with reading(desk.engine) as session:
         found = find_customer(session, name)
@@ -129,8 +129,8 @@ def _customer(desk: Any, name: str) -> int:
 
 
 def _mind(desk: Any, domain: str, customer: int, despite: bool) -> None:
-    from models.db import reading
-    from models.domains import find_objection
+    from models.db.engine import reading
+    from models.people.domains import find_objection
 
     with reading(desk.engine) as session:
         objection = find_objection(session, domain, customer)

@@ -32,7 +32,7 @@ def explain(
 
     Example: postdesk explain --json mail.eml · postdesk explain --database - < mail.eml
     """
-    from ingest.killable import Limits
+    from ingest.limited_child import Limits
     from postdesk.explaining import RawFile, explain_all
 
     explainer = _configured(ctx) if database else _bare()
@@ -56,10 +56,10 @@ def _bare() -> "Explainer":
     """Nothing is known: no customer, no key of ours, no name server, whatever the environment says."""
     from datetime import UTC, datetime
 
-    from models.vocabulary import MailboxPurpose
     from postdesk.desk_folder import throwaway_keys
     from postdesk.explaining import explainer_of
     from rules.policy import OwnMailbox, Policy
+    from values.vocabulary import MailboxPurpose
 
     policy = Policy(
         mailboxes=(OwnMailbox(address=f"support@{VENDOR}", purpose=MailboxPurpose.SUPPORT),),

@@ -36,8 +36,8 @@ def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
     Example: postdesk held list
     """
-    from models.db import reading
-    from models.views import list_held
+    from models.db.engine import reading
+    from models.views.ledger import list_held
 
     with reading(open_desk(ctx).engine) as session:
         rows = list_held(session)
@@ -50,8 +50,8 @@ def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
 
     Example: postdesk held show 01m85t3h0w000fyek5jf2gvk3e
     """
-    from models.db import reading
-    from models.views import show_held
+    from models.db.engine import reading
+    from models.views.ledger import show_held
 
     with reading(open_desk(ctx).engine) as session:
         row = show_held(session, id)
@@ -79,11 +79,11 @@ def release_(
     Example: postdesk held release 01m85t3h0w000fyek5jf2gvk3e --customer "Talleres Ibarra" --learn
     """
     from ingest.release import release
-    from models.customer import find_customer
-    from models.db import reading
-    from models.decision import Release
-    from models.views import show_held
-    from models.vocabulary import Reason
+    from models.db.engine import reading
+    from models.people.customer import find_customer
+    from models.views.ledger import show_held
+    from values.decision import Release
+    from values.vocabulary import Reason
 
     desk = open_desk(ctx)
     with reading(desk.engine) as session:
@@ -105,7 +105,7 @@ def release_(
 
 def _keep_shunted(desk: "Desk", id: str) -> None:
     """A mail that failed may not have come as far as the blob store; the file in the shunt is the only copy then."""
-    from ingest.spoolfile import read_file
+    from ingest.spool.file import read_file
 
     for shunted in desk.spool.shunted():
         if shunted.id == id:
@@ -119,9 +119,9 @@ def drop(ctx: typer.Context, id: str, by: By = "desk") -> None:
 
     Example: postdesk held drop 01m85t3h0w000fyek5jf2gvk3e --as anna@nordvik.test
     """
-    from models import held
-    from models.audit import append
-    from models.db import transaction
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.inbound import held
 
     desk = open_desk(ctx)
     now = desk.now()

@@ -25,9 +25,9 @@ def list_(
 
     Example: postdesk ledger list --state held --limit 20
     """
-    from models.db import reading
-    from models.views import list_ledger
-    from models.vocabulary import LedgerState
+    from models.db.engine import reading
+    from models.views.ledger import list_ledger
+    from values.vocabulary import LedgerState
 
     one_of("--state", state, LedgerState)
     with reading(open_desk(ctx).engine) as session:
@@ -41,8 +41,8 @@ def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
 
     Example: postdesk ledger show 01m85t3h0w000fyek5jf2gvk3e
     """
-    from models.db import reading
-    from models.views import show_ledger
+    from models.db.engine import reading
+    from models.views.ledger import show_ledger
 
     with reading(open_desk(ctx).engine) as session:
         row = show_ledger(session, id)
@@ -77,9 +77,9 @@ def counted(desk: Any) -> dict[str, Any]:
 
     A mail moves from the spool to the ledger while we count: it is counted anew until the spool stood still.
     """
-    from models.db import reading
-    from models.views import count_ledger, show_ledger
-    from models.vocabulary import LedgerState
+    from models.db.engine import reading
+    from models.views.ledger import count_ledger, show_ledger
+    from values.vocabulary import LedgerState
 
     for _ in range(20):
         before = desk.spool.counts()

@@ -29,9 +29,9 @@ def list_(
 
     Example: postdesk outbox list --status failed
     """
-    from models.db import reading
-    from models.views import list_outbox
-    from models.vocabulary import OutboxStatus
+    from models.db.engine import reading
+    from models.views.ledger import list_outbox
+    from values.vocabulary import OutboxStatus
 
     one_of("--status", status, OutboxStatus)
     with reading(open_desk(ctx).engine) as session:
@@ -53,8 +53,8 @@ def show(
 
     Example: postdesk outbox show 12 --raw > 12.eml
     """
-    from models.db import reading
-    from models.views import show_outbox
+    from models.db.engine import reading
+    from models.views.ledger import show_outbox
 
     desk = open_desk(ctx)
     with reading(desk.engine) as session:
@@ -72,9 +72,9 @@ def show(
 def _compose(desk: "Desk", id: int) -> bytes:
     from dataclasses import replace
 
-    from models.db import reading
-    from models.mail_views import find_mail_rows
-    from models.outbox import find_claimed
+    from models.db.engine import reading
+    from models.outbox.outbox import find_claimed
+    from models.views.mails import find_mail_rows
     from notify.access_mails import masked
     from notify.compose import Unfit, compose
     from notify.mails import outgoing
@@ -99,8 +99,8 @@ def retry(ctx: typer.Context, id: Id) -> None:
 
     Example: postdesk outbox retry 12
     """
-    from models import outbox
-    from models.db import transaction
+    from models.db.engine import transaction
+    from models.outbox import outbox
 
     desk = open_desk(ctx)
     with transaction(desk.engine) as session:

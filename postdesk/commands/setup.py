@@ -83,10 +83,10 @@ def restored(
 
     Example: postdesk restored --skip 1000
     """
-    from models.audit import append
-    from models.db import transaction
+    from models.db.engine import transaction
+    from models.desk.audit import append
     from models.restore import RESTORED, count_leaving, skip_ids
-    from models.web_session import revoke_all_sessions
+    from models.sessions.web_session import revoke_all_sessions
 
     desk = open_desk(ctx)
     desk.require_ready()

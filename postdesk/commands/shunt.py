@@ -31,9 +31,9 @@ def retry(ctx: typer.Context, id: Annotated[str, typer.Argument(help="An id of `
 
     Example: postdesk shunt retry all
     """
-    from models.audit import append
-    from models.db import transaction
-    from models.held import forget_poison
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.inbound.held import forget_poison
 
     desk = open_desk(ctx)
     ids = [each.id for each in desk.spool.shunted()]

@@ -17,8 +17,8 @@ def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
     Example: postdesk suppression list
     """
-    from models.db import reading
-    from models.views import list_suppressed
+    from models.db.engine import reading
+    from models.views.ledger import list_suppressed
 
     with reading(open_desk(ctx).engine) as session:
         rows = list_suppressed(session)
@@ -31,9 +31,9 @@ def lift(ctx: typer.Context, address: str, by: By = "desk") -> None:
 
     Example: postdesk suppression lift lucia@ibarra.example
     """
-    from models.audit import append
-    from models.db import transaction
-    from models.outbox import unsuppress
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.outbox.outbox import unsuppress
 
     desk = open_desk(ctx)
     now = desk.now()

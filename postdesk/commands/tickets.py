@@ -42,9 +42,9 @@ def list_(
 
     Example: postdesk ticket list --status open
     """
-    from models.db import reading
-    from models.views import list_tickets
-    from models.vocabulary import TicketStatus
+    from models.db.engine import reading
+    from models.views.ledger import list_tickets
+    from values.vocabulary import TicketStatus
 
     one_of("--status", status, TicketStatus)
     with reading(open_desk(ctx).engine) as session:
@@ -58,8 +58,8 @@ def show(ctx: typer.Context, number: Number, json_: JsonFlag = False) -> None:
 
     Example: postdesk ticket show 1042
     """
-    from models.db import reading
-    from models.views import show_ticket
+    from models.db.engine import reading
+    from models.views.ledger import show_ticket
 
     with reading(open_desk(ctx).engine) as session:
         ticket = show_ticket(session, number)
@@ -122,9 +122,9 @@ def resume(ctx: typer.Context, number: Number, by: By = "desk") -> None:
 
     Example: postdesk ticket resume 1042 --as anna@nordvik.test
     """
-    from models.audit import append
-    from models.db import transaction
-    from models.ticket import resume_thread
+    from models.db.engine import transaction
+    from models.desk.audit import append
+    from models.tickets.ticket import resume_thread
 
     desk = open_desk(ctx)
     now = desk.now()

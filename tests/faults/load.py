@@ -135,7 +135,7 @@ def make_desk(folder: Path, database: str, sink: Sink, **settings: str) -> TestD
 
 
 class Arming:
-    """Named places (models/failpoint.py) at which a process of a running desk shall die."""
+    """Named places (models/db/failpoint.py) at which a process of a running desk shall die."""
 
     def __init__(self, desk: TestDesk, folder: Path) -> None:
         folder.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.spool_name import named
+from ingest.spool.name import named
 from tests.desk import Sink, TestDesk, wait_until
 from tests.faults.load import (
     ROLES,

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingest.spool_name import named
+from ingest.spool.name import named
 from tests.desk import Sink, TestDesk, wait_until
 from tests.faults.load import (
     ROLES,

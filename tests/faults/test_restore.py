@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ingest.spool_name import named
+from ingest.spool.name import named
 from tests.desk import Sink, TestDesk, wait_until
 from tests.faults.load import ROLES, Letter, counted, letters, load, make_desk, wait_decided, wait_sent
 from tests.postgres import PostgresServer

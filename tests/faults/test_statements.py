@@ -9,13 +9,13 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ingest.pipeline import deliver
-from ingest.spool import Claim, Spool
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest.spool.spool import Claim, Spool
 from postdesk.settings import load
 from postdesk.wiring import Desk
 from tests.desk import Sink, TestDesk
 from tests.faults.load import letters, make_desk
+from values.mail import Envelope
+from values.vocabulary import Source
 
 MOST = 200  # statements; a mail needs far fewer
 

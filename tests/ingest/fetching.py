@@ -8,20 +8,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest.imap import Fetcher, take_turn
-from ingest.imap_folder import Account
-from ingest.imap_wire import Server
+from ingest.imap.fetcher import Fetcher, take_turn
+from ingest.imap.folder import Account
+from ingest.imap.wire import Server
 from ingest.pipeline import run
 from ingest.pipeline_parts import Pipeline
-from ingest.spool import Spool
-from models.blobs import open_blobs
-from models.customer import add_contact, add_customer, add_domain, give_seat
-from models.db import reading, transaction
-from models.fetching import FETCHED_MAILBOX, Polled, find_polled
-from models.views import list_held, list_ledger
-from models.vocabulary import MailboxPurpose
+from ingest.spool.spool import Spool
+from models.blobs.store import open_blobs
+from models.db.engine import reading, transaction
+from models.inbound.fetching import FETCHED_MAILBOX, Polled, find_polled
+from models.people.customer import add_contact, add_customer, add_domain, give_seat
+from models.views.ledger import list_held, list_ledger
 from rules.policy import OwnMailbox, Policy
 from rules.tokens import Keys
+from values.vocabulary import MailboxPurpose
 
 NEVER = Event()
 

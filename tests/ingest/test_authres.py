@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from ingest.authres import Border, parse_authres, read_authres
-from ingest.scan import Field
-from models.mail import AuthEvidence
-from models.vocabulary import AuthResult, Belief
+from ingest.auth.results import Border, parse_authres, read_authres
+from ingest.mime.scan import Field
+from values.mail import AuthEvidence
+from values.vocabulary import AuthResult, Belief
 
 GOOD = b"Authentication-Results: mx.hd.test; dmarc=pass header.from=acme.test\r\n"
 BAD = b"Authentication-Results: mx.hd.test; dmarc=fail (p=reject dis=none) header.from=acme.test\r\n"

@@ -1,9 +1,9 @@
-"""ingest/body.py: which leaves are the text, and HTML, flowed and untidy text as plain text."""
+"""ingest/mime/body.py: which leaves are the text, and HTML, flowed and untidy text as plain text."""
 
 import pytest
 
-from ingest.body import bare_text, choose, html_to_text, tidy, unflow, without_html_quote
-from ingest.scan import scan
+from ingest.mime.body import bare_text, choose, html_to_text, tidy, unflow, without_html_quote
+from ingest.mime.scan import scan
 from tests.ingest.octets import Octets
 
 

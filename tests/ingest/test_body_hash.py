@@ -8,8 +8,8 @@ import time
 import pytest
 from dkim.canonicalization import Relaxed, Simple
 
-import ingest.body_hash
-from ingest.body_hash import BodyHash
+import ingest.auth.body_hash
+from ingest.auth.body_hash import BodyHash
 from tests.ingest.octets import Octets
 
 PIECES = (b" ", b"\t", b"\r\n", b"\r\n", b"\r", b"\n", b"a", b"bc")
@@ -42,7 +42,7 @@ def test_canonical_body(body: bytes, relaxed: bool, canonical: bytes) -> None:
 
 @pytest.mark.parametrize("block", [1, 2, 5, 64])
 def test_as_dkimpy_wherever_the_blocks_end(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.body_hash, "_BLOCK", block)
+    monkeypatch.setattr(ingest.auth.body_hash, "_BLOCK", block)
     chance = random.Random(block)
     for _ in range(4000):
         body = b"".join(chance.choices(PIECES, k=chance.randint(0, 14))) + b"x\r\n" * chance.randint(0, 1)

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from ingest.charset import codec_of
-from ingest.defects import Defect
-from ingest.header import HeaderFacts, read_header
-from ingest.params import text_param
-from ingest.scan import Field
+from ingest.mime.charset import codec_of
+from ingest.mime.defects import Defect
+from ingest.mime.header import HeaderFacts, read_header
+from ingest.mime.params import text_param
+from ingest.mime.scan import Field
 
 CPU = 2.0  # seconds for one mail
 EVIL = ("punycode", "utf-7", "UTF_7", "unicode-1-1-utf-7", "idna", "unicode_escape", "raw-unicode-escape", "undefined",

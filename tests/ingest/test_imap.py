@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 from imapclient import IMAPClient
 
-from ingest.imap import Fetcher, follow
-from ingest.imap_folder import Account, After
-from ingest.imap_mail import SpoolFault
-from models.db import transaction
-from models.fetching import FETCHED_MAILBOX
+from ingest.imap.fetcher import Fetcher, follow
+from ingest.imap.folder import Account, After
+from ingest.imap.mail import SpoolFault
+from models.db.engine import transaction
+from models.inbound.fetching import FETCHED_MAILBOX
 from tests.desk import wait_until
 from tests.dovecot import Dovecot, missing
 from tests.ingest.fetching import (
@@ -244,12 +244,12 @@ def test_a_fetcher_that_lost_its_lease_moves_nothing(
 
     def meanwhile(place: str) -> None:
         if place == "imap.before-advance":
-            monkeypatch.setattr("ingest.imap.failpoint", lambda place: None)
+            monkeypatch.setattr("ingest.imap.fetcher.failpoint", lambda place: None)
             make_due(fetcher)
             assert fetch(account, other) == 1
             server.deliver(user, raw("two"))
 
-    monkeypatch.setattr("ingest.imap.failpoint", meanwhile)
+    monkeypatch.setattr("ingest.imap.fetcher.failpoint", meanwhile)
     assert fetch(account, fetcher) == 1
     assert polled(fetcher, account).last_uid == 1
     assert fetch(account, other) == 1, "what came after it is the other one's"

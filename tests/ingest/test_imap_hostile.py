@@ -15,9 +15,10 @@ import sqlalchemy as sa
 import structlog
 import trustme
 
-from ingest import imap, imap_wire
-from ingest.imap import Fetcher, follow
-from ingest.imap_wire import Server, connect
+from ingest.imap import fetcher as imap
+from ingest.imap import wire as imap_wire
+from ingest.imap.fetcher import Fetcher, follow
+from ingest.imap.wire import Server, connect
 from tests.desk import wait_until
 from tests.ingest.fetching import account_on, fetch, held, ledger, make_due, make_fetcher, polled, raw
 from tests.ingest.imap_server import GOODBYE, HONEST, Answer, ImapServer, Line, mail_answer, silent_server
@@ -29,7 +30,7 @@ MAIL = raw("one")
 def fetcher(tmp_path: Path, sqlite_template: Path) -> Fetcher:
     import shutil
 
-    from models.db import make_engine
+    from models.db.engine import make_engine
 
     shutil.copyfile(sqlite_template, tmp_path / "desk.db")
     return make_fetcher(tmp_path, make_engine(f"sqlite:///{tmp_path / 'desk.db'}"))

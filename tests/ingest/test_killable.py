@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from ingest.killable import Limits, each_killable
+from ingest.limited_child import Limits, each_killable
 
 # On a busy machine a process may wait long for its turn: the limit that is tested is far below the other one.
 CPU_BOUND = Limits(memory=2 * 1024**3, cpu_seconds=0.3, wall_seconds=60.0)

@@ -1,4 +1,4 @@
-"""ingest/parse.py: from octets in a spool file to a ParsedMail, on small mails and on broken ones."""
+"""ingest/mime/parse.py: from octets in a spool file to a ParsedMail, on small mails and on broken ones."""
 
 import base64
 import binascii
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.content import HashOnly
-from ingest.defects import Defect, Limit, ScanLimits
-from ingest.parse import parse
-from models.mail import Envelope, ParsedMail, SpooledMail
-from models.vocabulary import AuthorVerdict, Source
+from ingest.mime.content import HashOnly
+from ingest.mime.defects import Defect, Limit, ScanLimits
+from ingest.mime.parse import parse
+from values.mail import Envelope, ParsedMail, SpooledMail
+from values.vocabulary import AuthorVerdict, Source
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 ENVELOPE = Envelope(
@@ -498,7 +498,7 @@ def test_a_fault_of_our_own_is_a_word_and_no_exception(tmp_path: Path, monkeypat
     def broken(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("ingest.parse.read_header", broken)
+    monkeypatch.setattr("ingest.mime.parse.read_header", broken)
     assert parse(spooled(tmp_path / "m", HEAD), HashOnly()).over_limit == Limit.UNREADABLE
 
 

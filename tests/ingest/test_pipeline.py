@@ -11,15 +11,15 @@ import sqlalchemy as sa
 from ingest.pipeline import run
 from ingest.pipeline_parts import Authenticate, Pipeline
 from ingest.poison import hold_shunted
-from ingest.spool import Spool
-from models.blobs import open_blobs
-from models.customer import add_contact, add_customer, add_domain, give_seat
-from models.db import reading, transaction
-from models.mail import AuthEvidence, Envelope, Mailbox, SpooledMail
-from models.views import count_ledger, list_held, list_ledger, list_tickets, show_ledger
-from models.vocabulary import Belief, MailboxPurpose, Source
+from ingest.spool.spool import Spool
+from models.blobs.store import open_blobs
+from models.db.engine import reading, transaction
+from models.people.customer import add_contact, add_customer, add_domain, give_seat
+from models.views.ledger import count_ledger, list_held, list_ledger, list_tickets, show_ledger
 from rules.policy import OwnMailbox, Policy
 from rules.tokens import Keys
+from values.mail import AuthEvidence, Envelope, Mailbox, SpooledMail
+from values.vocabulary import Belief, MailboxPurpose, Source
 
 NOW = datetime.now(UTC)
 Make = Callable[..., Pipeline]

@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 
 from ingest import poison
-from ingest import spool as spool_room
 from ingest.poison import ShuntWatch, hold_shunted
-from ingest.spool import Spool
-from models.db import reading
-from models.mail import Envelope
-from models.views import list_ledger
-from models.vocabulary import Source
+from ingest.spool import spool as spool_room
+from ingest.spool.spool import Spool
+from models.db.engine import reading
+from models.views.ledger import list_ledger
+from values.mail import Envelope
+from values.vocabulary import Source
 
 
 @pytest.fixture

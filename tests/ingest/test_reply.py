@@ -1,10 +1,10 @@
-"""ingest/reply.py: what the author wrote now, and the language. The budget is 50 ms for 100 kB (threats T44)."""
+"""ingest/mime/reply.py: what the author wrote now, and the language. The budget is 50 ms for 100 kB (threats T44)."""
 
 import time
 
 import pytest
 
-from ingest.reply import language_of, written_now
+from ingest.mime.reply import language_of, written_now
 
 NEW = "It works now.\nThank you!"
 QUOTE = "> old\n> older"

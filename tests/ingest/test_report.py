@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.content import HashOnly
-from ingest.parse import parse
-from ingest.rawfile import spooled_from
-from ingest.report import PART_CAP, ReportPart, ReportParts, read_report
-from models.mail import ParsedMail
-from models.vocabulary import MailKind
+from ingest.mime.content import HashOnly
+from ingest.mime.parse import parse
+from ingest.report.report import PART_CAP, ReportPart, ReportParts, read_report
+from ingest.spool.rawfile import spooled_from
+from values.mail import ParsedMail
+from values.vocabulary import MailKind
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "reports"
 OURS = "1042.7.k3x9@desk.nordvik.test"

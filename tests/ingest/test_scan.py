@@ -1,4 +1,4 @@
-"""ingest/scan.py: structure, line ends, limits; and agreement with the standard library's feed parser."""
+"""ingest/mime/scan.py: structure, line ends, limits; and agreement with the standard library's feed parser."""
 
 import email
 import random
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.defects import Defect, Limit, ScanLimits
-from ingest.scan import Part, ScannedMail, scan
+from ingest.mime.defects import Defect, Limit, ScanLimits
+from ingest.mime.scan import Part, ScannedMail, scan
 from tests.ingest.octets import Octets
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "parse"

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.authres import Border
-from ingest.dkim_check import _is_sane_rsa
-from ingest.resolver import Answer, Deadline, DnsResolver, DnsStatus, _address_and_port
-from ingest.sender_auth import authenticate
-from models.mail import AuthEvidence, Envelope
-from models.vocabulary import AuthResult, Belief, Source
+from ingest.auth.dkim import _is_sane_rsa
+from ingest.auth.resolver import Answer, Deadline, DnsResolver, DnsStatus, _address_and_port
+from ingest.auth.results import Border
+from ingest.auth.sender import authenticate
 from rules.belief import POWERS, proof_of
 from tests.dns_server import DnsServer, Entry, Late, Trouble
 from tests.ingest.octets import Octets
 from tests.ingest.signing import MAIL, SIGNED, ed25519_key, rsa_key, seal, sign
+from values.mail import AuthEvidence, Envelope
+from values.vocabulary import AuthResult, Belief, Source
 
 NOW = datetime.now(UTC)
 ENVELOPE = Envelope(

@@ -1,4 +1,4 @@
-"""ingest/smtp.py over real sockets: the SMTP lines of docs/rfc.md, threats T14, T15, T53-T55, faults F01-F11."""
+"""ingest/smtp/server.py over real sockets: the SMTP lines of docs/rfc.md, threats T14, T15, T53-T55, faults F01-F11."""
 
 import asyncio
 import errno
@@ -21,12 +21,12 @@ import psutil
 import pytest
 import trustme
 
-from ingest.smtp import Limits, Listener
-from ingest.smtp_session import SmtpSession
-from ingest.spool import Spool
-from ingest.spool_write import BATCH_OCTETS
-from models.vocabulary import Source
+from ingest.smtp.server import Limits, Listener
+from ingest.smtp.session import SmtpSession
+from ingest.spool.spool import Spool
+from ingest.spool.write import BATCH_OCTETS
 from tests.ingest.wire import QUICK, SMUGGLING, Client, Desk, without_received
+from values.vocabulary import Source
 
 ROOT = Path(__file__).parents[2]
 
@@ -571,7 +571,7 @@ def test_an_endless_data_is_cut(tmp_path: Path) -> None:
 
 def test_a_client_that_never_reads_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing politely would wait for ever to get our last words out."""
-    monkeypatch.setattr("ingest.smtp_session._LINGER_SECONDS", 0.5)
+    monkeypatch.setattr("ingest.smtp.session._LINGER_SECONDS", 0.5)
     with Desk(tmp_path, replace(QUICK, session_seconds=3.0)) as desk, desk.client() as client:
         client.socket.setblocking(False)
         until = time.monotonic() + 10
@@ -721,7 +721,7 @@ with desk:
 
 def test_rfc1123_5_3_3_the_listener_has_no_parser() -> None:
     """What a sender waits for after its final dot is the disk: everything else comes later, in another process."""
-    code = "import ingest.smtp, sys; print(*(m for m in sys.modules if m.split('.')[0] in {names}))".format(
+    code = "import ingest.smtp.server, sys; print(*(m for m in sys.modules if m.split('.')[0] in {names}))".format(
         names=("mailparser", "lxml", "sqlalchemy", "dkim", "spf")
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,8 +1,8 @@
-"""ingest/smtp_path.py: RFC 5321 §4.1.2, RFC 6531 §3.3."""
+"""ingest/smtp/path.py: RFC 5321 §4.1.2, RFC 6531 §3.3."""
 
 import pytest
 
-from ingest.smtp_path import PathArgument, parse_path
+from ingest.smtp.path import PathArgument, parse_path
 
 GOOD = [
     ("<>", "", {}),

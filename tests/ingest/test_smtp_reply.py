@@ -1,11 +1,12 @@
-"""ingest/smtp_reply.py: RFC 2034 §4, RFC 3463 §2."""
+"""ingest/smtp/reply.py: RFC 2034 §4, RFC 3463 §2."""
 
 import re
 
 import pytest
 
-from ingest import smtp_path, smtp_reply
-from ingest.smtp_reply import enhanced
+from ingest.smtp import path as smtp_path
+from ingest.smtp import reply as smtp_reply
+from ingest.smtp.reply import enhanced
 
 OURS = [
     text

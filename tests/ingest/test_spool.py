@@ -1,4 +1,4 @@
-"""ingest/spool.py and spoolfile.py on real files. Faults F01-F13 of the spool; power-cut safety by order of calls."""
+"""ingest/spool/: spool.py and file.py on real files. Faults F01-F13; power-cut safety by the order of calls."""
 
 import errno
 import json
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.spool import MAX_ATTEMPTS, Spool
-from ingest.spool_name import new_id
-from ingest.spool_write import Parcel
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest.spool.name import new_id
+from ingest.spool.spool import MAX_ATTEMPTS, Spool
+from ingest.spool.write import Parcel
+from values.mail import Envelope
+from values.vocabulary import Source
 
 ENVELOPE = Envelope(
     reverse_path="su@acme.test",
@@ -373,9 +373,9 @@ CHILD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from ingest.spool import Spool
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest.spool.spool import Spool
+from values.mail import Envelope
+from values.vocabulary import Source
 envelope = Envelope(reverse_path="", forward_paths=("a@hd.test",), source=Source.IMAP, received_at=datetime.now(UTC))
 for n in range(3):
     print(Spool(Path(sys.argv[1])).put(envelope, b"x" * 100).id, flush=True)

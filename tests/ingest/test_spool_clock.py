@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from ingest import poison
-from ingest.spool import Spool
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest.spool.spool import Spool
+from values.mail import Envelope
+from values.vocabulary import Source
 
 ENVELOPE = Envelope(
     reverse_path="lucia@ibarra.example",

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ingest.smtp import Counters, Limits, Listener, RecipientCheck, serve
-from ingest.spool import Spool
-from models.mail import SpooledMail
+from ingest.smtp.server import Counters, Limits, Listener, RecipientCheck, serve
+from ingest.spool.spool import Spool
+from values.mail import SpooledMail
 
 OURS = {"support@hd.test", "Support@hd.test", "help@hd.test"}
 QUICK = Limits(refusal_seconds=0.0, free=0, size=1024 * 1024)

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlmodel import Session
 
-from models.customer import add_contact, add_customer, add_domain, give_seat
-from models.decision import AddArticle, Clues, Decision, Hold, Notice, OpenTicket
-from models.mail import AttachmentRef, Envelope, Mailbox, ParsedMail
-from models.names import parent_domains, skeleton
-from models.staff import add_agent
-from models.vocabulary import (
+from models.people.agent import add_agent
+from models.people.customer import add_contact, add_customer, add_domain, give_seat
+from values.addresses import parent_domains, skeleton
+from values.decision import AddArticle, Clues, Decision, Hold, Notice, OpenTicket
+from values.mail import AttachmentRef, Envelope, Mailbox, ParsedMail
+from values.vocabulary import (
     AuthorVerdict,
     LedgerState,
     MailName,

@@ -1,4 +1,4 @@
-"""models/access.py: what a ruling leaves in the rows, whoever else is at work. Rules and rows, on both databases."""
+"""What a ruling about access leaves in the rows, whoever else is at work. Rules and rows, on both databases."""
 
 import threading
 from collections.abc import Callable
@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.access import ACCESS_REQUEST, perform
-from models.access_facts import count_requests, gather_access
-from models.access_values import AccessFacts, Asked
-from models.audit import AUDIT, find_break
-from models.customer import CUSTOMER, SEAT, add_contact, add_customer, add_domain, give_seat
-from models.db import retrying, transaction
-from models.decision import Ruling
-from models.errors import PostdeskError
-from models.one_use import ONE_USE_LINK
-from models.outbox import OUTBOX
-from models.staff import add_agent
-from models.ticket import PARTICIPANT, TICKET
-from models.vocabulary import AccessKind, AccessState, Answer, Belief, ParticipantRole, SeatState
+from models.access.facts import count_requests, gather_access
+from models.access.request import ACCESS_REQUEST, perform
+from models.db.engine import retrying, transaction
+from models.desk.audit import AUDIT, find_break
+from models.outbox.outbox import OUTBOX
+from models.people.agent import add_agent
+from models.people.customer import CUSTOMER, SEAT, add_contact, add_customer, add_domain, give_seat
+from models.sessions.link import ONE_USE_LINK
+from models.tickets.ticket import PARTICIPANT, TICKET
 from rules import access, seats
 from tests.builders import POLICY
 from tests.models.made import NOW, a_mail, opening
+from values.access import AccessFacts, Asked
+from values.decision import Ruling
+from values.errors import PostdeskError
+from values.vocabulary import AccessKind, AccessState, Answer, Belief, ParticipantRole, SeatState
 
 ANA = "ana@nordvik.test"
 
@@ -139,7 +139,7 @@ def test_a_request_from_the_form_to_the_seat(database: sa.Engine, acme: int) -> 
 
 def test_two_approvals_at_once_never_share_the_last_seat(database_url: str) -> None:
     """Issue 4: the third seat is refused under two simultaneous approvals, on both databases."""
-    from models.db import make_engine
+    from models.db.engine import make_engine
 
     engine = make_engine(database_url)
     with transaction(engine) as session:
@@ -288,7 +288,7 @@ def test_a_replacement_starts_and_returns_at_midnight_in_madrid(database: sa.Eng
 
 
 def test_open_tickets_pass_to_the_stand_in_and_back(database: sa.Engine, acme: int) -> None:
-    from models.customer import CONTACT_ADDRESS
+    from models.people.customer import CONTACT_ADDRESS
     from models.record import record
 
     (lucia,) = value(database, CONTACT_ADDRESS.c.contact, CONTACT_ADDRESS.c.address == "lucia@acme.test")
@@ -318,7 +318,7 @@ def test_the_form_again_takes_the_seat_back(database: sa.Engine, acme: int) -> N
 
 
 def test_two_stand_ins_for_one_seat_at_once(database_url: str) -> None:
-    from models.db import make_engine
+    from models.db.engine import make_engine
 
     engine = make_engine(database_url)
     with transaction(engine) as session:

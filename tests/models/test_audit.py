@@ -1,4 +1,4 @@
-"""models/audit.py, models/job_run.py, models/desk.py: what happens once and stays."""
+"""models/desk/audit.py, models/desk/job_run.py, models/desk/value.py: what happens once and stays."""
 
 import threading
 from datetime import timedelta
@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from models.audit import AUDIT, append, find_break
-from models.db import retrying, transaction
-from models.desk import clock_offset, find_value, move_clock, set_value
-from models.job_run import begin_once
+from models.db.engine import retrying, transaction
+from models.desk.audit import AUDIT, append, find_break
+from models.desk.job_run import begin_once
+from models.desk.value import clock_offset, find_value, move_clock, set_value
 from tests.models.made import NOW
 
 

@@ -1,4 +1,4 @@
-"""models/blobs.py: one contract for a folder, memory and S3; and what a folder needs to survive a power cut."""
+"""models/blobs/store.py: one contract for a folder, memory and S3; and what a folder needs to survive a power cut."""
 
 import os
 import resource
@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from obstore.exceptions import BaseError, GenericError
 
-from models.blobs import IN_MEMORY, BlobStore, is_store_away, open_blobs
-from models.errors import PostdeskError
+from models.blobs.store import IN_MEMORY, BlobStore, is_store_away, open_blobs
+from values.errors import PostdeskError
 
 SIZES = [0, 1, IN_MEMORY - 1, IN_MEMORY, IN_MEMORY + 1, 6 << 20, 11 << 20]
 

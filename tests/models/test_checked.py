@@ -1,9 +1,9 @@
-"""models/checked.py: which domains say for which company a person works, and which do not."""
+"""models/people/validation.py: which domains say for which company a person works, and which do not."""
 
 import pytest
 
-from models.checked import check_domain
-from models.errors import Refused
+from models.people.validation import check_domain
+from values.errors import Refused
 
 # Threat T07: whoever gets an address there would be "the customer"
 PUBLIC_SUFFIXES = [

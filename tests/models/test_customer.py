@@ -1,10 +1,12 @@
-"""models/customer.py: who is registered."""
+"""models/people/customer.py: who is registered."""
 
 import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from models.customer import (
+from models.db.engine import transaction
+from models.people.agent import add_agent, find_agent
+from models.people.customer import (
     CustomerDomain,
     Seating,
     add_address,
@@ -18,11 +20,9 @@ from models.customer import (
     learn_contact,
     main_address,
 )
-from models.db import transaction
-from models.errors import Refused
-from models.mail import Mailbox
-from models.staff import add_agent, find_agent
 from tests.models.made import NOW
+from values.errors import Refused
+from values.mail import Mailbox
 
 
 def test_a_domain_belongs_to_one_customer(database: sa.Engine) -> None:

@@ -1,4 +1,4 @@
-"""models/db.py: migrations, transactions, lost races, outages."""
+"""models/db/engine.py: migrations, transactions, lost races, outages."""
 
 import multiprocessing
 import os
@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from models.customer import CUSTOMER
-from models.db import is_lost_race, is_outage, make_engine, reading, retrying, transaction
-from models.desk import DESK_VALUE, find_value, set_value
-from models.errors import PostdeskError
-from models.schema import is_current, migrate
+from models.db.engine import is_lost_race, is_outage, make_engine, reading, retrying, transaction
+from models.db.schema import is_current, migrate
+from models.desk.value import DESK_VALUE, find_value, set_value
+from models.people.customer import CUSTOMER
 from models.tables import metadata
 from tests.postgres import PostgresServer
+from values.errors import PostdeskError
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_models(database: sa.Engine) -> None:
@@ -145,7 +145,7 @@ def test_writers_that_read_first_lose_nothing(database: sa.Engine) -> None:
 
 def test_a_locked_sqlite_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault F14: the locker outlives SQLite's own timeout several times."""
-    monkeypatch.setattr("models.db.BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr("models.db.engine.BUSY_TIMEOUT", 0.05)
     path = tmp_path / "desk.db"
     engine = make_engine(f"sqlite:///{path}")
     migrate(engine)
@@ -271,9 +271,9 @@ def test_a_postgresql_that_crashes_is_waited_for() -> None:
 
 
 def test_numbers_of_tickets_begin_at_1001_and_are_not_used_again(database: sa.Engine) -> None:
-    from models.mail import Mailbox
-    from models.ticket import TICKET, NewTicket, open_ticket
+    from models.tickets.ticket import TICKET, NewTicket, open_ticket
     from tests.models.made import NOW
+    from values.mail import Mailbox
 
     new = NewTicket(subject="s", requester=Mailbox(address="a@b.test"), customer=None, contact=None, language="en")
     numbers = []

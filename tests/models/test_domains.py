@@ -6,21 +6,21 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from models.customer import (
+from models.db.engine import reading, transaction
+from models.people.customer import (
     CUSTOMER_DOMAIN,
     add_contact,
     add_customer,
     add_domain,
     add_partner,
 )
-from models.db import reading, transaction
-from models.decision import Decision, Hold
-from models.domains import find_conflicts, find_objection, find_owner, list_domains, move_domain, remove_domain
-from models.errors import Refused
-from models.names import skeleton
+from models.people.domains import find_conflicts, find_objection, find_owner, list_domains, move_domain, remove_domain
 from models.record import record
-from models.vocabulary import DomainConflict, LedgerState, Reason
 from tests.models.made import NOW, a_mail
+from values.addresses import skeleton
+from values.decision import Decision, Hold
+from values.errors import Refused
+from values.vocabulary import DomainConflict, LedgerState, Reason
 
 
 def company(session: Session, name: str, *domains: str) -> int:

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.customer import (
+from models.db.engine import reading, transaction
+from models.facts import gather
+from models.outbox.outbox import enqueue, suppress
+from models.people.agent import add_agent
+from models.people.customer import (
     add_contact,
     add_customer,
     add_domain,
@@ -19,15 +23,11 @@ from models.customer import (
     find_customer,
     give_seat,
 )
-from models.db import reading, transaction
-from models.decision import CheckedToken, Clues, Facts, Notice, Release, SentCounts
-from models.facts import gather
-from models.outbox import enqueue, suppress
 from models.record import record
-from models.staff import add_agent
-from models.ticket import TICKET
-from models.vocabulary import AgentNotices, LedgerState, MailName, MatchedBy, SuppressionReason
+from models.tickets.ticket import TICKET
 from tests.models.made import NOW, Desk, a_mail, adding, clues_of, holding, make_desk, opening
+from values.decision import CheckedToken, Clues, Facts, Notice, Release, SentCounts
+from values.vocabulary import AgentNotices, LedgerState, MailName, MatchedBy, SuppressionReason
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
-"""models/fetching.py: one fetcher at a time has a mailbox, and one that lost it moves no cursor."""
+"""models/inbound/fetching.py: one fetcher at a time has a mailbox, and one that lost it moves no cursor."""
 
 import threading
 from datetime import timedelta
 
 import sqlalchemy as sa
 
-from models.db import reading, retrying, transaction
-from models.fetching import (
+from models.db.engine import reading, retrying, transaction
+from models.inbound.fetching import (
     LEASE,
     LONGEST,
     Loan,

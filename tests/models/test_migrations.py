@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from models.db import make_engine
-from models.schema import configured, is_current, migrate, newest
+from models.db.engine import make_engine
+from models.db.schema import configured, is_current, migrate, newest
 
 ROWS = """
 INSERT INTO customer (id, name, language, zone, colleagues, needs_belief, seats, created)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.names import canonical_address, canonical_domain, parent_domains, skeleton
+from values.addresses import canonical_address, canonical_domain, parent_domains, skeleton
 
 T06_DOMAINS = [  # what the From field says -> what we compare; None is held
     ("acme.test", "acme.test"),

@@ -1,4 +1,4 @@
-"""models/open_tickets.py: whose open tickets a mail shows, on both databases, at a cost that does not grow."""
+"""models/views/open_tickets.py: whose open tickets a mail shows, on both databases, at a cost that does not grow."""
 
 from datetime import timedelta
 
@@ -6,18 +6,18 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from models import open_tickets
-from models.customer import SEAT, add_contact, add_customer, give_seat
-from models.db import reading, transaction
-from models.decision import Notice
-from models.mail import Mailbox
-from models.mail_views import find_mail_rows
-from models.open_tickets import OpenTickets, find_company_tickets, find_own_tickets
-from models.outbox import claim_due, enqueue
-from models.ticket import NewTicket, open_ticket, update_ticket
-from models.vocabulary import MailName, SeatState, TicketStatus
+from models.db.engine import reading, transaction
+from models.outbox.outbox import claim_due, enqueue
+from models.people.customer import SEAT, add_contact, add_customer, give_seat
+from models.tickets.ticket import NewTicket, open_ticket, update_ticket
+from models.views import open_tickets
+from models.views.mails import find_mail_rows
+from models.views.open_tickets import OpenTickets, find_company_tickets, find_own_tickets
 from tests.models.made import NOW, Desk, make_desk
 from tests.models.test_facts import noting, scanned
+from values.decision import Notice
+from values.mail import Mailbox
+from values.vocabulary import MailName, SeatState, TicketStatus
 
 OPEN, PENDING, CLOSED, RESOLVED = TicketStatus.OPEN, TicketStatus.PENDING, TicketStatus.CLOSED, TicketStatus.RESOLVED
 

@@ -1,4 +1,4 @@
-"""models/outbox.py: each promise is kept by one worker at a time, and a late worker settles nothing."""
+"""models/outbox/outbox.py: each promise is kept by one worker at a time, and a late worker settles nothing."""
 
 import multiprocessing
 from datetime import timedelta
@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.db import make_engine, retrying, transaction
-from models.decision import Notice
-from models.outbox import (
+from models.db.engine import make_engine, retrying, transaction
+from models.outbox.outbox import (
     OUTBOX,
     Claimed,
     claim_due,
@@ -25,8 +24,9 @@ from models.outbox import (
     suppress,
     unsuppress,
 )
-from models.vocabulary import MailName, OutboxStatus, SuppressionReason
 from tests.models.made import NOW
+from values.decision import Notice
+from values.vocabulary import MailName, OutboxStatus, SuppressionReason
 
 LEASE = timedelta(minutes=15)
 LATER = NOW + LEASE

@@ -8,9 +8,26 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.customer import CONTACT_ADDRESS
-from models.db import is_lost_race, retrying, transaction
-from models.decision import (
+from models.db.engine import is_lost_race, retrying, transaction
+from models.facts import gather
+from models.inbound.held import HELD, drop, expire_due
+from models.inbound.ledger import LEDGER, find_spooled
+from models.outbox.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION, claim_due, mark_sent
+from models.people.customer import CONTACT_ADDRESS
+from models.record import record, record_poison
+from models.tickets.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, THREAD_ANCHOR, TICKET
+from tests.models.made import (
+    NOW,
+    Desk,
+    a_mail,
+    adding,
+    an_attachment,
+    clues_of,
+    holding,
+    make_desk,
+    opening,
+)
+from values.decision import (
     AddArticle,
     Decision,
     Fields,
@@ -25,15 +42,9 @@ from models.decision import (
     RotateToken,
     Unsuppress,
 )
-from models.errors import PostdeskError
-from models.facts import gather
-from models.held import HELD, drop, expire_due
-from models.inbound import LEDGER, find_spooled
-from models.mail import DeliveryReport, Mailbox, ReportedRecipient, SpooledMail
-from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION, claim_due, mark_sent
-from models.record import record, record_poison
-from models.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, THREAD_ANCHOR, TICKET
-from models.vocabulary import (
+from values.errors import PostdeskError
+from values.mail import DeliveryReport, Mailbox, ReportedRecipient, SpooledMail
+from values.vocabulary import (
     ArticleKind,
     HeldState,
     LedgerState,
@@ -43,17 +54,6 @@ from models.vocabulary import (
     Reason,
     SuppressionReason,
     TicketStatus,
-)
-from tests.models.made import (
-    NOW,
-    Desk,
-    a_mail,
-    adding,
-    an_attachment,
-    clues_of,
-    holding,
-    make_desk,
-    opening,
 )
 
 

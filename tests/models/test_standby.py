@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from models.db import is_outage, make_engine, reading, retrying, transaction
+from models.db.engine import is_outage, make_engine, reading, retrying, transaction
 from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres

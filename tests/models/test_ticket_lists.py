@@ -2,15 +2,15 @@
 
 import sqlalchemy as sa
 
-from models.conversation import find_conversation, find_file, remember
-from models.db import reading, transaction
-from models.mail import Mailbox
-from models.ticket import NewTicket, open_ticket
-from models.ticket_lists import LOOKED_AT, Place, Wanted, list_customer_tickets
-from models.ticket_scope import list_openable_customers, list_visible_customers
-from models.viewer import Viewer, find_ties
+from models.db.engine import reading, transaction
+from models.tickets.ticket import NewTicket, open_ticket
+from models.views.conversation import find_conversation, find_file, remember
+from models.views.ticket_lists import LOOKED_AT, Place, Wanted, list_customer_tickets
+from models.views.ticket_scope import list_openable_customers, list_visible_customers
+from models.views.viewer import Viewer, find_ties
 from tests.models.made import NOW, make_desk
 from tests.models.test_facts import noting, scanned
+from values.mail import Mailbox
 
 # customers to choose from: few, or all of a partner's; no more of them with more tickets
 FEW = {"near", "newest", "customer", "uq_customer_name"}

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from models.access_views import AccessRows, LinkView, RequestView, SeatView
-from models.mail_views import ArticleView, FileView, MailRows, ParticipantView, TicketView
-from models.open_tickets import OpenTicket, OpenTickets
-from models.outbox import Claimed
-from models.vocabulary import (
+from models.access.views import AccessRows, LinkView, RequestView, SeatView
+from models.outbox.outbox import Claimed
+from models.views.mails import ArticleView, FileView, MailRows, ParticipantView, TicketView
+from models.views.open_tickets import OpenTicket, OpenTickets
+from notify.mails import Letterhead
+from rules.policy import OwnMailbox, Policy
+from rules.tokens import Keys
+from values.vocabulary import (
     AccessKind,
     AccessState,
     Belief,
@@ -22,9 +25,6 @@ from models.vocabulary import (
     TicketStatus,
     Undelivered,
 )
-from notify.mails import Letterhead
-from rules.policy import OwnMailbox, Policy
-from rules.tokens import Keys
 
 NOW = datetime(2026, 11, 24, 9, 12, tzinfo=UTC)
 LETTERHEAD = Letterhead(

@@ -11,22 +11,22 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from models.access import ACCESS_REQUEST, perform
-from models.access_facts import gather_access
-from models.access_values import Asked
-from models.contract import add_contract, agree_contract
-from models.customer import CUSTOMER, SEAT, add_contact, add_customer, add_domain, give_seat
-from models.db import make_engine, transaction
-from models.job_run import JOB_RUN
-from models.one_use import ONE_USE_LINK
-from models.outbox import OUTBOX
-from models.staff import add_agent
-from models.vocabulary import AccessKind, AccessState, Answer, OutboxStatus, SeatState
+from models.access.facts import gather_access
+from models.access.request import ACCESS_REQUEST, perform
+from models.db.engine import make_engine, transaction
+from models.desk.job_run import JOB_RUN
+from models.outbox.outbox import OUTBOX
+from models.people.agent import add_agent
+from models.people.contract import add_contract, agree_contract
+from models.people.customer import CUSTOMER, SEAT, add_contact, add_customer, add_domain, give_seat
+from models.sessions.link import ONE_USE_LINK
 from notify.access_jobs import STEPS, run_access
 from rules import access
 from rules.seats import first_moment
 from tests.builders import POLICY
 from tests.models.test_access import act, asks, invite, value, waiting
+from values.access import Asked
+from values.vocabulary import AccessKind, AccessState, Answer, OutboxStatus, SeatState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ZONES = (  # both sides of the date line, half and quarter hours, midnight that does not exist, no summer time at all
@@ -291,6 +291,6 @@ def test_a_step_that_fails_keeps_no_other_from_its_work(
     request = waiting(database, asks())
     act(database, lambda f: access.approve(f, POLICY, NOW), request=request)
     monkeypatch.setattr("rules.seats.start", lambda *_: 1 / 0)
-    monkeypatch.setattr("models.access_due.loans_over", lambda *_: 1 / 0)
+    monkeypatch.setattr("models.access.due.loans_over", lambda *_: 1 / 0)
     assert run_access(database, POLICY, NOW)["send-invitations"] == 1
     assert len({step.name for step in STEPS}) == len(STEPS)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from models.vocabulary import MailName
 from notify.render import _Sandbox
 from templates.catalogue import BUILT_IN, LANGUAGES, placeholders
+from values.vocabulary import MailName
 
 MAILS = sorted(path.name for path in (BUILT_IN / "mail").iterdir() if path.is_dir())
 TRANSLATED = [language for language in LANGUAGES if language != "en"]

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.access import ACCESS_REQUEST
-from models.db import transaction
-from models.outbox import OUTBOX, claim_due
-from models.vocabulary import AccessState
+from models.access.request import ACCESS_REQUEST
+from models.db.engine import transaction
+from models.outbox.outbox import OUTBOX, claim_due
 from notify.access_jobs import run_access
 from notify.dispatch import LEASE, Dispatch, run_once
 from notify.jobs import LONGEST_LEASE, LONGEST_WAIT, run_due
@@ -25,6 +24,7 @@ from tests.notify.rows import NOW
 from tests.notify.sink import Sink, serving
 from tests.notify.test_access_jobs import acme, sent
 from tests.notify.test_dispatch import Clock, desk_on, promise, row, statuses
+from values.vocabulary import AccessState
 
 __all__ = ["acme"]  # a fixture
 BACK = [timedelta(hours=1), timedelta(days=1), timedelta(days=3650)]

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from models.mail import Mailbox
-from models.vocabulary import MailClass, MailName
 from notify.compose import (
     HEADER_NAMES,
     Composed,
@@ -24,6 +22,8 @@ from notify.compose import (
     thread_references,
 )
 from notify.render import Renderer
+from values.mail import Mailbox
+from values.vocabulary import MailClass, MailName
 
 RENDERER = Renderer()
 CONTEXT = {

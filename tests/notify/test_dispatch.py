@@ -14,21 +14,21 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.db import make_engine, transaction
-from models.decision import Fields, Notice
-from models.delivery import count_failed, find_deliveries
-from models.mail import AttachmentRef, Mailbox
-from models.outbox import OUTBOX, enqueue, retry, suppress
-from models.sign_in import ask_sign_in
-from models.staff import add_agent
-from models.ticket import NewArticle, NewTicket, add_article, open_ticket
-from models.vocabulary import ArticleKind, MailName, ParticipantRole, SuppressionReason
+from models.db.engine import make_engine, transaction
+from models.outbox.delivery import count_failed, find_deliveries
+from models.outbox.outbox import OUTBOX, enqueue, retry, suppress
+from models.people.agent import add_agent
+from models.sessions.sign_in import ask_sign_in
+from models.tickets.ticket import NewArticle, NewTicket, add_article, open_ticket
 from notify import dispatch
 from notify.dispatch import Dispatch, run, run_once
 from notify.render import Renderer
 from notify.smarthost import Timeouts, open_smarthost
 from tests.notify.rows import LETTERHEAD, NOW
 from tests.notify.sink import CUT, Sink, serving
+from values.decision import Fields, Notice
+from values.mail import AttachmentRef, Mailbox
+from values.vocabulary import ArticleKind, MailName, ParticipantRole, SuppressionReason
 
 SU, ANNA = "lucia@ibarra.test", "anna@nordvik.test"
 
@@ -396,7 +396,7 @@ def test_a_worker_whose_row_was_taken_settles_nothing(desk: Dispatch, clock: Clo
 CHILD = """
 import sys
 from datetime import datetime
-from models.db import make_engine
+from models.db.engine import make_engine
 from notify.dispatch import run_once
 from tests.notify.test_dispatch import desk_on
 now = datetime.fromisoformat(sys.argv[3])

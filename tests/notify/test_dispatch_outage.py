@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.db import make_engine, retrying
-from models.schema import migrate
+from models.db.engine import make_engine, retrying
+from models.db.schema import migrate
 from notify import dispatch
 from notify.dispatch import Dispatch, run, run_once
 from tests.notify.sink import Sink, serving

@@ -10,15 +10,15 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 import notify.scheduler
-from models.db import make_engine, transaction
-from models.held import HELD
-from models.inbound import LEDGER
-from models.job_run import JOB_RUN
-from models.mail import Envelope, SpooledMail
+from models.db.engine import make_engine, transaction
+from models.desk.job_run import JOB_RUN
+from models.inbound.held import HELD
+from models.inbound.ledger import LEDGER
 from models.record import record_poison
-from models.vocabulary import Source
 from notify.jobs import JOBS, KEEP_RUNS, Job, run_due
 from notify.scheduler import run
+from values.mail import Envelope, SpooledMail
+from values.vocabulary import Source
 
 NOW = datetime(2026, 11, 24, 9, 12, tzinfo=UTC)
 

@@ -9,8 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from models.mail_views import FileView, MailRows
-from models.vocabulary import Command, MailClass, MailName
+from models.views.mails import FileView, MailRows
 from notify.compose import Composed, OutgoingMail, Unfit, compose
 from notify.mails import CATALOGUE, outgoing, reply_subject
 from notify.render import LANGUAGES, Renderer
@@ -19,6 +18,7 @@ from rules.fields import read_fields
 from rules.tokens import check_message_id, check_reply_address, check_return_path, find_body_markers
 from tests.notify import rows
 from tests.notify.rows import LETTERHEAD
+from values.vocabulary import Command, MailClass, MailName
 
 RENDERER = Renderer()
 

@@ -13,11 +13,11 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from models.errors import PostdeskError
 from notify.compose import Composed
 from notify.signing import SigningError, signer
 from notify.smarthost import Deferred, Failed, Sent, Smarthost, Timeouts, open_smarthost, outcome_of
 from tests.notify.sink import CUT, DRIP, MUTE, RESET, Sink, serving
+from values.errors import PostdeskError
 
 QUICK = Timeouts(connect=1.0, command=1.0, data=1.0)
 MESSAGE = (

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 import notify.sweep
-from models.blob_use import used_blobs
-from models.blobs import BlobStore, open_blobs
-from models.db import reading, transaction
+from models.blobs.store import BlobStore, open_blobs
+from models.db.engine import reading, transaction
 from models.record import record
+from models.views.blob_use import used_blobs
 from notify.sweep import AGE, KEEP, Swept, sweep, sweep_daily
 from tests.models.made import NOW, a_mail, an_attachment, holding, make_desk, opening
 
@@ -115,7 +115,7 @@ def test_a_desk_without_any_mail_sweeps_nothing(database: sa.Engine, tmp_path: P
 
 
 def test_all_that_names_a_blob_is_asked(database: sa.Engine) -> None:
-    """A table that gets a column of SHA-256s belongs into models/blob_use.py."""
+    """A table that gets a column of SHA-256s belongs into models/views/blob_use.py."""
     columns = {
         f"{table.name}.{column.name}" for table in _tables() for column in table.columns if "sha256" in column.name
     }
@@ -126,7 +126,7 @@ def test_all_that_names_a_blob_is_asked(database: sa.Engine) -> None:
 
 def _tables() -> Iterator[sa.Table]:
     import models.tables  # noqa: F401
-    from models.inbound import LEDGER
+    from models.inbound.ledger import LEDGER
 
     yield from LEDGER.metadata.tables.values()
 

@@ -13,20 +13,19 @@ from urllib.parse import urlencode
 
 import sqlalchemy as sa
 
-from models.access import ACCESS_REQUEST, perform
-from models.access_facts import gather_access
-from models.blobs import open_blobs
-from models.customer import SEAT, add_contact, add_customer, add_domain, give_seat
-from models.db import transaction
-from models.held import HELD
-from models.inbound import LEDGER
-from models.one_use import ONE_USE_LINK
-from models.outbox import OUTBOX
+from models.access.facts import gather_access
+from models.access.request import ACCESS_REQUEST, perform
+from models.blobs.store import open_blobs
+from models.db.engine import transaction
+from models.inbound.held import HELD
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX
+from models.people.agent import add_agent
+from models.people.customer import SEAT, add_contact, add_customer, add_domain, give_seat
 from models.record import record
-from models.staff import add_agent
-from models.ticket import ARTICLE, TICKET
-from models.vocabulary import LinkPurpose, Reason
-from models.web_session import WEB_SESSION
+from models.sessions.link import ONE_USE_LINK
+from models.sessions.web_session import WEB_SESSION
+from models.tickets.ticket import ARTICLE, TICKET
 from portal.app import make_app
 from portal.parts import Parts
 from portal.serve import serve
@@ -35,6 +34,7 @@ from rules.links import PATHS, Minted, mint_link
 from tests.builders import KEYS, NOW, POLICY
 from tests.desk import free_port, wait_until
 from tests.models.made import a_mail, holding
+from values.vocabulary import LinkPurpose, Reason
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 EASY = replace(POLICY, asks_per_client_per_hour=10_000, requests_per_address_per_hour=10_000, requests_per_hour=10_000)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from models.customer import CUSTOMER
-from models.staff import AGENT
-from models.vocabulary import LinkPurpose
+from models.people.agent import AGENT
+from models.people.customer import CUSTOMER
 from tests.portal.site import Site
+from values.vocabulary import LinkPurpose
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")

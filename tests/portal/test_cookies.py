@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from models.vocabulary import LinkPurpose
 from tests.portal.site import Site, running, settle
+from values.vocabulary import LinkPurpose
 
 DESK = "desk.nordvik.test"
 

@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 import pytest
 import sqlalchemy as sa
 
-from models.access import ACCESS_REQUEST
-from models.customer import CUSTOMER, add_contact, give_seat
-from models.db import transaction
-from models.one_use import ONE_USE_LINK
-from models.outbox import OUTBOX
-from models.vocabulary import OutboxStatus
+from models.access.request import ACCESS_REQUEST
+from models.db.engine import transaction
+from models.outbox.outbox import OUTBOX
+from models.people.customer import CUSTOMER, add_contact, give_seat
+from models.sessions.link import ONE_USE_LINK
 from tests.builders import POLICY
 from tests.portal.site import Answer, Browser, Site, running, settle
+from values.vocabulary import OutboxStatus
 
 
 def asked(browser: Browser, address: str, **more: str) -> Answer:

@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 import pytest
 
-from models.vocabulary import LinkPurpose
 from portal.app import GET, POST
 from rules.links import PATHS
 from tests.portal.site import Site
 from tests.portal.ticket_site import a_ticket
+from values.vocabulary import LinkPurpose
 
 MARIA, LUCIA = "maria@acme.test", "lucia@acme.test"
 

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from babel.messages.pofile import read_po
 from jinja2 import Environment
 
-from models.staff import AGENT
-from models.vocabulary import LinkPurpose
+from models.people.agent import AGENT
 from portal.pages import STATIC
 from templates.catalogue import BUILT_IN, LANGUAGES, placeholders
 from tests.portal.site import Browser, Checked, Site
+from values.vocabulary import LinkPurpose
 
 TEMPLATES = sorted((BUILT_IN / "portal").glob("*.html"))
 TRANSLATED = [language for language in LANGUAGES if language != "en"]

@@ -5,13 +5,13 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from models.customer import SEAT, end_seat
-from models.db import transaction
-from models.held import HELD
-from models.staff import AGENT
-from models.vocabulary import HeldState, LinkPurpose
-from models.web_session import WEB_SESSION, hash_of
+from models.db.engine import transaction
+from models.inbound.held import HELD
+from models.people.agent import AGENT
+from models.people.customer import SEAT, end_seat
+from models.sessions.web_session import WEB_SESSION, hash_of
 from tests.portal.site import Site
+from values.vocabulary import HeldState, LinkPurpose
 
 LUCIA, BO, ANA = "lucia@acme.test", "bo@bolt.test", "ana@nordvik.test"
 

@@ -9,15 +9,15 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from models.access import ACCESS_REQUEST
-from models.customer import CONTACT, CUSTOMER
-from models.outbox import OUTBOX
-from models.staff import AGENT
-from models.vocabulary import LinkPurpose
+from models.access.request import ACCESS_REQUEST
+from models.outbox.outbox import OUTBOX
+from models.people.agent import AGENT
+from models.people.customer import CONTACT, CUSTOMER
 from portal.app import GET, POST
 from portal.security import CSP, FORM_LIMIT
 from tests.portal.site import Site, running, settle
 from tests.portal.test_pages import every_page
+from values.vocabulary import LinkPurpose
 
 EVIL: list[dict[str, str]] = [
     {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"},
@@ -208,7 +208,7 @@ def test_every_route_is_either_looked_at_or_posted_to(site: Site) -> None:
 
 
 def test_the_client_is_whom_a_known_proxy_names(database: sa.Engine) -> None:
-    from models.rate_limit import RATE_LIMIT
+    from models.sessions.rate_limit import RATE_LIMIT
 
     def counted(site: Site) -> set[str]:
         with site.engine.connect() as connection:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from models.customer import CUSTOMER
-from models.ticket import ATTACHMENT, TICKET
-from models.vocabulary import ArticleKind, LinkPurpose, TicketStatus
+from models.people.customer import CUSTOMER
+from models.tickets.ticket import ATTACHMENT, TICKET
 from tests.portal.site import Site
 from tests.portal.test_browser import PHONE, chromium, look, pytestmark, small_targets
+from values.vocabulary import ArticleKind, LinkPurpose, TicketStatus
 
 __all__ = ["chromium", "pytestmark"]
 from tests.portal.ticket_site import BEN, LUCIA, a_ticket, add

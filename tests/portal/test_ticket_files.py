@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.ticket import ARTICLE, ATTACHMENT, TICKET
-from models.vocabulary import ArticleKind
+from models.tickets.ticket import ARTICLE, ATTACHMENT, TICKET
 from portal import serve as portal_serve
 from portal.attachments import clean_name, picture_type
 from portal.serve import serve
@@ -20,6 +19,7 @@ from portal.upload import FILES_LIMIT, UPLOAD_LIMIT
 from tests.desk import free_port, wait_until
 from tests.portal.site import Browser, Site
 from tests.portal.ticket_site import BO, LUCIA, PNG, a_ticket, add, kept, key_of, multipart, number_of, send
+from values.vocabulary import ArticleKind
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(document.cookie)</script></svg>'
 HTML = b"<html><script>alert(1)</script>"

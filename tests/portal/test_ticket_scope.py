@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import pytest
 import sqlalchemy as sa
 
-from models.customer import SEAT, end_seat
-from models.db import transaction
-from models.ticket import ARTICLE, ATTACHMENT, TICKET, join_ticket, pass_tickets
-from models.vocabulary import ArticleKind, LinkPurpose, ParticipantRole, SeatState
+from models.db.engine import transaction
+from models.people.customer import SEAT, end_seat
+from models.tickets.ticket import ARTICLE, ATTACHMENT, TICKET, join_ticket, pass_tickets
 from portal.app import GET, POST
 from tests.portal.site import Browser, Site
 from tests.portal.ticket_site import ANA, BEN, BO, JOE, LUCIA, PAT, PNG, a_ticket, add, kept, more_people, send
+from values.vocabulary import ArticleKind, LinkPurpose, ParticipantRole, SeatState
 
 # Who sees which of the tickets of `settled`. `acme`: Lucía's, with Joe in copy. `own`: Joe's, of Acme. `bolt`: Bo's.
 SEES = {

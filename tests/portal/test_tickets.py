@@ -7,12 +7,11 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from models.conversation import ARTICLES
-from models.inbound import LEDGER
-from models.outbox import OUTBOX
-from models.ticket import ARTICLE, ATTACHMENT, TICKET
-from models.ticket_lists import PAGE
-from models.vocabulary import ArticleKind, LedgerState, MailName, Reason, Source, TicketStatus
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX
+from models.tickets.ticket import ARTICLE, ATTACHMENT, TICKET
+from models.views.conversation import ARTICLES
+from models.views.ticket_lists import PAGE
 from tests.portal.site import Checked, Site
 from tests.portal.ticket_site import (
     ANA,
@@ -30,6 +29,7 @@ from tests.portal.ticket_site import (
     number_of,
     send,
 )
+from values.vocabulary import ArticleKind, LedgerState, MailName, Reason, Source, TicketStatus
 
 NEW = {
     "subject": "The export stops",
@@ -113,7 +113,7 @@ def test_pages_by_key_show_each_ticket_once(site: Site, view: str) -> None:
 
 
 def test_a_window_that_is_full_says_so_and_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.ticket_lists.LOOKED_AT", 5)
+    monkeypatch.setattr("models.views.ticket_lists.LOOKED_AT", 5)
     wanted = a_ticket(site, "The needle")
     for n in range(7):
         a_ticket(site, f"Straw {n}", at=site.clock() + timedelta(minutes=n + 1))

@@ -2,12 +2,12 @@
 
 import sqlalchemy as sa
 
-from models.access import ACCESS_REQUEST
-from models.audit import AUDIT
-from models.held import HELD
-from models.outbox import OUTBOX
-from models.vocabulary import AccessState, LinkPurpose
+from models.access.request import ACCESS_REQUEST
+from models.desk.audit import AUDIT
+from models.inbound.held import HELD
+from models.outbox.outbox import OUTBOX
 from tests.portal.site import Site
+from values.vocabulary import AccessState, LinkPurpose
 
 MARIA = "maria@acme.test"
 

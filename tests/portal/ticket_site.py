@@ -8,12 +8,12 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from models.customer import CONTACT, CONTACT_ADDRESS, add_contact, add_partner, add_partner_customer
-from models.db import transaction
-from models.mail import AttachmentRef, Mailbox
-from models.ticket import NewArticle, NewTicket, add_article, join_ticket, open_ticket, update_ticket
-from models.vocabulary import ArticleKind, ParticipantRole, TicketStatus
+from models.db.engine import transaction
+from models.people.customer import CONTACT, CONTACT_ADDRESS, add_contact, add_partner, add_partner_customer
+from models.tickets.ticket import NewArticle, NewTicket, add_article, join_ticket, open_ticket, update_ticket
 from tests.portal.site import Answer, Browser, Site
+from values.mail import AttachmentRef, Mailbox
+from values.vocabulary import ArticleKind, ParticipantRole, TicketStatus
 
 LUCIA, BEN, BO, ANA = "lucia@acme.test", "ben@acme.test", "bo@bolt.test", "ana@nordvik.test"
 JOE, PAT = "joe@acme.test", "pat@partner.test"

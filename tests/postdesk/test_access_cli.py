@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from models.access import perform
-from models.access_facts import gather_access
-from models.access_values import Asked
-from models.audit import AUDIT
-from models.db import make_engine, transaction
-from models.vocabulary import Belief
+from models.access.facts import gather_access
+from models.access.request import perform
+from models.db.engine import make_engine, transaction
+from models.desk.audit import AUDIT
 from rules.access import accept
 from rules.access import request as ask
 from tests.builders import POLICY
 from tests.desk import TestDesk
+from values.access import Asked
+from values.vocabulary import Belief
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import typer.main
 
-from ingest.spool import Spool
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest.spool.spool import Spool
 from postdesk.__main__ import app
 from tests.desk import TestDesk, mail
 from tests.test_docs import commands
+from values.mail import Envelope
+from values.vocabulary import Source
 
 COMMANDS = {name: command for name, command in commands(typer.main.get_command(app)) if not name.startswith("demo")}
 NUMBERS = ("99999999999999999999999", "-1", "0", "1.5", "ten", "", "３")

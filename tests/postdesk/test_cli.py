@@ -17,14 +17,14 @@ import typer
 from sqlalchemy import Engine, event
 from typer.testing import CliRunner
 
-from ingest.spool import Spool
-from models.db import make_engine, transaction
-from models.mail import Envelope
-from models.vocabulary import LedgerState, Source
+from ingest.spool.spool import Spool
+from models.db.engine import make_engine, transaction
 from notify.selfcheck import check_python
 from postdesk.__main__ import PANEL_OF, PANELS, app
 from postdesk.commands.running import warn_of_python
 from tests.desk import TestDesk, mail
+from values.mail import Envelope
+from values.vocabulary import LedgerState, Source
 
 FIRST_MAIL = mail(
     "Grace Harbour <grace@harbour.example>",
@@ -421,8 +421,8 @@ def test_help_is_quick() -> None:
 
 
 def test_a_suppressed_address_is_shown_and_lifted(desk: TestDesk) -> None:
-    from models.outbox import count_hard_bounce, suppress
-    from models.vocabulary import SuppressionReason
+    from models.outbox.outbox import count_hard_bounce, suppress
+    from values.vocabulary import SuppressionReason
 
     now = datetime.now(UTC)
     with transaction(make_engine(f"sqlite:///{desk.folder / 'postdesk.db'}")) as session:
@@ -445,7 +445,7 @@ def test_a_suppressed_address_is_shown_and_lifted(desk: TestDesk) -> None:
 
 
 def test_a_paused_ticket_tells_its_story_and_is_resumed(desk: TestDesk) -> None:
-    from models.ticket import pause_thread
+    from models.tickets.ticket import pause_thread
 
     number = desk.json("ticket", "list")[0]["number"]
     with transaction(make_engine(f"sqlite:///{desk.folder / 'postdesk.db'}")) as session:

@@ -6,12 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from models.access import AccessRequest
-from models.db import make_engine, transaction
-from models.decision import Notice
-from models.outbox import OUTBOX, enqueue
-from models.vocabulary import AccessKind, AccessState, MailName
+from models.access.request import AccessRequest
+from models.db.engine import make_engine, transaction
+from models.outbox.outbox import OUTBOX, enqueue
 from tests.desk import TestDesk
+from values.decision import Notice
+from values.vocabulary import AccessKind, AccessState, MailName
 
 
 def outbox_of(desk: TestDesk) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.spool import Spool
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest.spool.spool import Spool
 from tests.desk import TestDesk, mail
+from values.mail import Envelope
+from values.vocabulary import Source
 
 
 def call(umask: int, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -61,7 +61,7 @@ def test_all_that_a_desk_makes_is_its_users_alone(lax: Path) -> None:
 def test_a_write_ahead_log_has_the_mode_of_its_database(lax: Path) -> None:
     """SQLite's own doing, on which we rest: it is made by whichever process comes first."""
     code = (
-        "import sys, os; from models.db import make_engine, transaction; import sqlalchemy as sa\n"
+        "import sys, os; from models.db.engine import make_engine, transaction; import sqlalchemy as sa\n"
         f"engine = make_engine('sqlite:///{lax / 'postdesk.db'}')\n"
         "with transaction(engine) as session:\n"
         "    session.connection().execute(sa.text('CREATE TABLE x (y)'))\n"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.spool import Spool
-from models.mail import Envelope
-from models.vocabulary import Source
+from ingest.spool.spool import Spool
 from postdesk import workers
 from postdesk.workers import keep_workers, recover_all, slot, tidy
 from tests.desk import wait_until
+from values.mail import Envelope
+from values.vocabulary import Source
 
 
 @pytest.fixture

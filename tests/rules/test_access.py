@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from models.access_values import (
+from rules import access, seats
+from tests.builders import NOW, POLICY
+from values.access import (
     AccessCustomerFact,
     AccessFacts,
     Asked,
@@ -18,9 +20,7 @@ from models.access_values import (
     StaffFact,
     TurnSeat,
 )
-from models.vocabulary import AccessKind, AccessState, Answer, MailName, SeatState
-from rules import access, seats
-from tests.builders import NOW, POLICY
+from values.vocabulary import AccessKind, AccessState, Answer, MailName, SeatState
 
 MADRID = AccessCustomerFact(id=1, name="Acme", language="es", zone="Europe/Madrid", seats=2, automatic=False)
 ANNA = StaffFact(id=1, address="anna@nordvik.test", name="Anna", language="sv", zone="UTC")

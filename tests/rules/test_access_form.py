@@ -5,9 +5,9 @@ from datetime import date
 
 import pytest
 
-from models.vocabulary import AccessKind
 from rules.access_form import clean, read_asked, read_day, unlinked
 from tests.builders import mail
+from values.vocabulary import AccessKind
 
 EN = """Hello,
 

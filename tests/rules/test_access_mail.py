@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from models.access_values import (
+from rules.tokens import mint_notice_address, mint_return_path
+from tests.builders import CONTACTS, KEYS, POLICY, decided, mail, outbox
+from tests.rules.test_access import INVITED, JON, LENT, LUCIA, RESERVED, RESTING, asked, facts, instead
+from values.access import (
     AccessFacts,
     DeclineHeld,
     FlagSeat,
@@ -15,12 +18,9 @@ from models.access_values import (
     RequestAccess,
     TurnSeat,
 )
-from models.decision import Decision, Hold
-from models.mail import DeliveryReport, ParsedMail, ReportedRecipient
-from models.vocabulary import AccessState, Belief, LedgerState, MailKind, MailName, Reason, Source
-from rules.tokens import mint_notice_address, mint_return_path
-from tests.builders import CONTACTS, KEYS, POLICY, decided, mail, outbox
-from tests.rules.test_access import INVITED, JON, LENT, LUCIA, RESERVED, RESTING, asked, facts, instead
+from values.decision import Decision, Hold
+from values.mail import DeliveryReport, ParsedMail, ReportedRecipient
+from values.vocabulary import AccessState, Belief, LedgerState, MailKind, MailName, Reason, Source
 
 ACCESS = "access@nordvik.test"
 ANNA = "anna@nordvik.test"

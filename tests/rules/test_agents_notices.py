@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from models.decision import AgentFact
-from models.vocabulary import AgentNotices, StaffTask
 from rules.case import Case
 from rules.clues import look_for
 from rules.reply import agents_notices, staff_notices
 from tests.builders import ANNA, KEYS, NOW, POLICY, facts_for, mail, ticket
+from values.decision import AgentFact
+from values.vocabulary import AgentNotices, StaffTask
 
 ALL, MINE, NONE = AgentNotices.ALL, AgentNotices.MINE, AgentNotices.NONE
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from models.decision import AddArticle, Release, SpendProof
-from models.mail import AuthEvidence, ParsedMail
-from models.vocabulary import Belief, LedgerState, Reason
 from rules.belief import FIELDS_OF_AIM, FIELDS_OF_WORDS
 from rules.clues import proof_key
 from tests.builders import NOW, SUPPORT, decided, mail, outbox, reply_address, ticket, with_policy
+from values.decision import AddArticle, Release, SpendProof
+from values.mail import AuthEvidence, ParsedMail
+from values.vocabulary import Belief, LedgerState, Reason
 
 BY_MAIL = with_policy(agent_by_mail=True)
 ANNAS = reply_address(participant=9)

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from models.vocabulary import AuthorVerdict
 from rules.author import plain_address, read_author
+from values.vocabulary import AuthorVerdict
 
 ONE, AMBIGUOUS, MISSING = AuthorVerdict.ONE, AuthorVerdict.AMBIGUOUS, AuthorVerdict.MISSING
 

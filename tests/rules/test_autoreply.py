@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from models.decision import Decision, Notice, SentCounts
-from models.mail import Mailbox, ParsedMail
-from models.vocabulary import Belief, MailKind, MailName, Source
 from tests.builders import NOW, POLICY, SUPPORT, decided, mail, reply_address, with_policy
+from values.decision import Decision, Notice, SentCounts
+from values.mail import Mailbox, ParsedMail
+from values.vocabulary import Belief, MailKind, MailName, Source
 
 U = Belief.UNPROVED
 OFF = with_policy(authentication=False)

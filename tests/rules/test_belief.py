@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from models.decision import AddArticle, Decision, OpenTicket
-from models.vocabulary import LedgerState, MailName, Reason, TicketStatus
 from rules.belief import POWERS, Article, Change, Powers, Proof, proof_of
 from tests.builders import NOW, decided, mail, reply_address, ticket
 from tests.rules.test_identity_matrix import EVIDENCE
+from values.decision import AddArticle, Decision, OpenTicket
+from values.vocabulary import LedgerState, MailName, Reason, TicketStatus
 
 PAGE = (Path(__file__).parents[2] / "docs" / "threats.md").read_text("utf-8")
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from models.decision import OutboxFact
-from models.mail import DeliveryReport, ReportedRecipient
-from models.vocabulary import MailName, Reason, StaffTask, SuppressionReason
 from rules.bounce import ReportFinding, judge_report
+from values.decision import OutboxFact
+from values.mail import DeliveryReport, ReportedRecipient
+from values.vocabulary import MailName, Reason, StaffTask, SuppressionReason
 
 LUCIA = "lucia@acme.test"
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from models.decision import CheckedToken
-from models.mail import DeliveryReport, Mailbox
-from models.vocabulary import MatchedBy
 from rules.clues import CC_LIMIT, IDS_LIMIT, look_for, words_key
 from rules.tokens import mint_reply_address, mint_return_path
 from tests.builders import KEYS, POLICY, SUPPORT, mail, our_message_id, reply_address
+from values.decision import CheckedToken
+from values.mail import DeliveryReport, Mailbox
+from values.vocabulary import MatchedBy
 
 TOKEN = CheckedToken(ticket=1042, participant=7, generation=0, found_in=MatchedBy.REPLY_TOKEN)
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from models.access_values import HeldFact
-from models.decision import SentCounts
-from models.vocabulary import Answer, Belief, MailName, Reason
 from rules import colleagues
 from tests.builders import CONTACTS, decided, mail
 from tests.rules.test_access import LUCIA, facts
+from values.access import HeldFact
+from values.decision import SentCounts
+from values.vocabulary import Answer, Belief, MailName, Reason
 
 SU = "su@acme.test"
 UNBELIEVED = HeldFact(id="x", customer=1, author="a", subject="", waits=True, reason=Reason.UNBELIEVED)

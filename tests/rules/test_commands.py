@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from models.vocabulary import Command
 from rules.commands import PHRASES, Ordered, read_command, word_for
+from values.vocabulary import Command
 
 APPROVE, REFUSE, RELEASE, DECLINE, TAKE_BACK = Command
 

@@ -6,37 +6,6 @@ from typing import Any
 
 import pytest
 
-from models.decision import (
-    AddArticle,
-    Decision,
-    Hold,
-    LearnContact,
-    NoteAutoReply,
-    NoteSecondCopy,
-    OpenTicket,
-    OutboxFact,
-    ParticipantFact,
-    PauseThread,
-    RecordReport,
-    Release,
-    RotateToken,
-    SentCounts,
-    Unsuppress,
-)
-from models.mail import AttachmentRef, DeliveryReport, Mailbox, ParsedMail, ReportedRecipient
-from models.vocabulary import (
-    ArticleKind,
-    AuthorVerdict,
-    Belief,
-    LedgerState,
-    MailKind,
-    MailName,
-    MatchedBy,
-    ParticipantRole,
-    Reason,
-    Source,
-    TicketStatus,
-)
 from rules.policy import Policy
 from rules.tokens import mint_loop_marker, mint_return_path
 from tests.builders import (
@@ -58,6 +27,37 @@ from tests.builders import (
     reply_address,
     ticket,
     with_policy,
+)
+from values.decision import (
+    AddArticle,
+    Decision,
+    Hold,
+    LearnContact,
+    NoteAutoReply,
+    NoteSecondCopy,
+    OpenTicket,
+    OutboxFact,
+    ParticipantFact,
+    PauseThread,
+    RecordReport,
+    Release,
+    RotateToken,
+    SentCounts,
+    Unsuppress,
+)
+from values.mail import AttachmentRef, DeliveryReport, Mailbox, ParsedMail, ReportedRecipient
+from values.vocabulary import (
+    ArticleKind,
+    AuthorVerdict,
+    Belief,
+    LedgerState,
+    MailKind,
+    MailName,
+    MatchedBy,
+    ParticipantRole,
+    Reason,
+    Source,
+    TicketStatus,
 )
 
 U, R = Belief.UNPROVED, Belief.REFUTED

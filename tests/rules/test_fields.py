@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from models.decision import Fields
 from rules.fields import read_fields, stated_customer
+from values.decision import Fields
 
 TEXTS = [
     ("Product: Nordvik Payroll\nERP: Business Central\nERP version: 24.1\nProduct version: 7.2",

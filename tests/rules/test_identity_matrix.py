@@ -12,9 +12,6 @@ from itertools import product
 
 import pytest
 
-from models.decision import AddArticle, Decision, Fields, LearnContact, OpenTicket, TicketFact
-from models.mail import AuthEvidence, Mailbox, ParsedMail
-from models.vocabulary import Belief, LedgerState, MailName, TicketStatus
 from rules.belief import Proof
 from rules.policy import Policy
 from tests.builders import (
@@ -30,6 +27,9 @@ from tests.builders import (
     ticket,
     with_policy,
 )
+from values.decision import AddArticle, Decision, Fields, LearnContact, OpenTicket, TicketFact
+from values.mail import AuthEvidence, Mailbox, ParsedMail
+from values.vocabulary import Belief, LedgerState, MailName, TicketStatus
 
 # What the From field says -> who that is. The second word is all that the oracle goes by.
 PEOPLE = {

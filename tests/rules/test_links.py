@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from models.vocabulary import LinkPurpose
 from rules.links import CODE_ATTEMPTS, Verdict, judge_code, judge_link, judge_redeeming, link_id, mint_link, plain_code
 from rules.tokens import Keys
 from tests.builders import KEYS, NOW
+from values.vocabulary import LinkPurpose
 
 PROOF, INVITATION, SIGN_IN = LinkPurpose
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from models.mail import DeliveryReport, ReportedRecipient
-from models.vocabulary import MailKind
 from rules.loop import FormFacts, classify
+from values.mail import DeliveryReport, ReportedRecipient
+from values.vocabulary import MailKind
 
 AWAY = "I am out of the office until Monday.\n"
 THANKS = "Thank you for your email. " + AWAY

@@ -13,7 +13,11 @@ from itertools import count
 
 import pytest
 
-from models.decision import (
+from rules.clues import look_for
+from rules.decide import decide
+from rules.policy import OwnMailbox, Policy
+from rules.tokens import Keys, mint_message_id, mint_reply_address, mint_return_path
+from values.decision import (
     AddArticle,
     ContactFact,
     CustomerFact,
@@ -30,8 +34,8 @@ from models.decision import (
     SentCounts,
     TicketFact,
 )
-from models.mail import AuthEvidence, DeliveryReport, Envelope, Mailbox, ParsedMail, ReportedRecipient
-from models.vocabulary import (
+from values.mail import AuthEvidence, DeliveryReport, Envelope, Mailbox, ParsedMail, ReportedRecipient
+from values.vocabulary import (
     AuthorVerdict,
     Belief,
     ColleaguePolicy,
@@ -43,10 +47,6 @@ from models.vocabulary import (
     Source,
     TicketStatus,
 )
-from rules.clues import look_for
-from rules.decide import decide
-from rules.policy import OwnMailbox, Policy
-from rules.tokens import Keys, mint_message_id, mint_reply_address, mint_return_path
 
 START = datetime.fromisoformat("2026-11-01T08:00:00+00:00")
 END = START + timedelta(days=30)
@@ -115,7 +115,7 @@ class Desk:
                 yield self.send(notice, number, parsed, now)
 
     def parse(self, wire: Letter, now: datetime) -> ParsedMail:
-        """As ingest/parse.py would; every author is believed, the worst case."""
+        """As ingest/mime/parse.py would; every author is believed, the worst case."""
         report = None
         if wire.kind is MailKind.BOUNCE:
             failed = ReportedRecipient(address=wire.text, status="5.1.1", permanent=True)

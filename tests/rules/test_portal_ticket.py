@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from models.decision import AddArticle, Clues, Decision, Fields, OpenTicket, SentCounts, TicketFact
-from models.vocabulary import (
+from rules.case import Case
+from rules.portal_ticket import answer_by_form, is_too_much, may_open_for, open_by_form, order_by_form, part_in
+from tests.builders import CUSTOMERS, NOW, POLICY, facts_for, mail, ticket
+from values.decision import AddArticle, Clues, Decision, Fields, OpenTicket, SentCounts, TicketFact
+from values.vocabulary import (
     ArticleKind,
     LedgerState,
     MailName,
@@ -16,9 +19,6 @@ from models.vocabulary import (
     TicketCommand,
     TicketStatus,
 )
-from rules.case import Case
-from rules.portal_ticket import answer_by_form, is_too_much, may_open_for, open_by_form, order_by_form, part_in
-from tests.builders import CUSTOMERS, NOW, POLICY, facts_for, mail, ticket
 
 
 def case_of(author: str, *tickets: TicketFact, **facts: Any) -> Case:

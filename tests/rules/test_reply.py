@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from models.decision import OutboxFact, ParticipantFact
-from models.vocabulary import MailName, ParticipantRole, TicketStatus, Undelivered
 from rules.reply import REPLY_TOLD, answer, undelivered
 from tests.builders import ANNA, POLICY, ticket
+from values.decision import OutboxFact, ParticipantFact
+from values.vocabulary import MailName, ParticipantRole, TicketStatus, Undelivered
 
 
 def test_everybody_but_agents_gets_a_mail() -> None:

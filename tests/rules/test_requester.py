@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.decision import DomainFact
 from rules.requester import mapped_domains
+from values.decision import DomainFact
 
 REGISTERED = (
     DomainFact(domain="acme.test", customer=1, subdomains=False),

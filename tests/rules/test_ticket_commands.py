@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from models.vocabulary import TicketCommand
 from rules.ticket_commands import (
     TICKET_PHRASES,
     WORDS_LIMIT,
@@ -13,6 +12,7 @@ from rules.ticket_commands import (
     read_ticket_command,
     ticket_word,
 )
+from values.vocabulary import TicketCommand
 
 CLOSE, REOPEN, STATUS, ALL, CC, HELP = TicketCommand
 

@@ -6,20 +6,6 @@ from typing import Any
 
 import pytest
 
-from models.decision import AddArticle, Decision, Hold, Notice, ParticipantFact, SentCounts, SpendProof
-from models.mail import AttachmentRef, AuthEvidence, Mailbox
-from models.vocabulary import (
-    ArticleKind,
-    Belief,
-    LedgerState,
-    MailKind,
-    MailName,
-    MatchedBy,
-    ParticipantRole,
-    Reason,
-    Source,
-    TicketStatus,
-)
 from tests.builders import (
     ACME,
     CONTACTS,
@@ -33,6 +19,20 @@ from tests.builders import (
     reply_address,
     ticket,
     with_policy,
+)
+from values.decision import AddArticle, Decision, Hold, Notice, ParticipantFact, SentCounts, SpendProof
+from values.mail import AttachmentRef, AuthEvidence, Mailbox
+from values.vocabulary import (
+    ArticleKind,
+    Belief,
+    LedgerState,
+    MailKind,
+    MailName,
+    MatchedBy,
+    ParticipantRole,
+    Reason,
+    Source,
+    TicketStatus,
 )
 
 DONE, HELD, ADDED, OPENED = (

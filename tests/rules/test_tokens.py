@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from models.errors import PostdeskError
-from models.vocabulary import MatchedBy
 from rules.tokens import (
     Keys,
     check_loop_marker,
@@ -25,6 +23,8 @@ from rules.tokens import (
     mint_return_path,
 )
 from tests.builders import DESK, KEYS, SUPPORT
+from values.errors import PostdeskError
+from values.vocabulary import MatchedBy
 
 BOUNCE = "bounce@nordvik.test"
 REPLY = mint_reply_address(KEYS, SUPPORT, 1042, 7, 3)

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from models.access_views import AccessRows, HeldView
-from models.mail_views import MailRows
-from models.open_tickets import OpenTickets
-from models.vocabulary import (
+from models.access.views import AccessRows, HeldView
+from models.views.mails import MailRows
+from models.views.open_tickets import OpenTickets
+from notify.compose import Composed, OutgoingMail, compose
+from notify.mails import CATALOGUE, outgoing
+from notify.render import LANGUAGES, Renderer
+from tests.notify import rows
+from values.vocabulary import (
     Answer,
     Belief,
     Command,
@@ -25,10 +29,6 @@ from models.vocabulary import (
     TicketCommand,
     Undelivered,
 )
-from notify.compose import Composed, OutgoingMail, compose
-from notify.mails import CATALOGUE, outgoing
-from notify.render import LANGUAGES, Renderer
-from tests.notify import rows
 
 
 def access_variants() -> dict[str, Callable[[str], MailRows]]:

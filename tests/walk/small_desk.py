@@ -15,22 +15,22 @@ import sqlalchemy as sa
 
 from ingest.pipeline import run
 from ingest.pipeline_parts import Pipeline
-from ingest.spool import Spool
-from models.blobs import open_blobs
-from models.customer import add_contact, add_customer, add_domain, give_seat
-from models.db import reading, transaction
-from models.inbound import LEDGER
-from models.mail import AuthEvidence, Envelope, Mailbox, SpooledMail
-from models.mail_views import find_mail_rows
-from models.outbox import claim_due, mark_sent
-from models.staff import add_agent
-from models.vocabulary import Belief, ColleaguePolicy, MailboxPurpose, Source
+from ingest.spool.spool import Spool
+from models.blobs.store import open_blobs
+from models.db.engine import reading, transaction
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import claim_due, mark_sent
+from models.people.agent import add_agent
+from models.people.customer import add_contact, add_customer, add_domain, give_seat
+from models.views.mails import find_mail_rows
 from notify.compose import Composed, OutgoingMail, compose
 from notify.letterhead import Letterhead
 from notify.mails import outgoing
 from notify.render import Renderer
 from rules.policy import OwnMailbox, Policy
 from rules.tokens import Keys
+from values.mail import AuthEvidence, Envelope, Mailbox, SpooledMail
+from values.vocabulary import Belief, ColleaguePolicy, MailboxPurpose, Source
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SIGNED = ("cc", "date", "from", "message-id", "subject", "to")

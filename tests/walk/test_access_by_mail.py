@@ -18,23 +18,31 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ingest.content import HashOnly
-from ingest.parse import parse
+from ingest.mime.content import HashOnly
+from ingest.mime.parse import parse
 from ingest.pipeline import deliver_one
-from models.access import ACCESS_REQUEST, perform
-from models.access_facts import gather_access
-from models.audit import AUDIT, find_break
-from models.customer import CUSTOMER, SEAT, add_contact, add_customer, add_domain, give_seat
-from models.db import transaction
-from models.decision import Receipt
-from models.held import HELD, wanted_releases
-from models.mail import AuthEvidence, Envelope, SpooledMail
-from models.mail_views import find_mail_rows
-from models.one_use import find_link, use_link
-from models.outbox import claim_due, mark_sent
-from models.staff import add_agent
-from models.ticket import TICKET
-from models.vocabulary import (
+from models.access.facts import gather_access
+from models.access.request import ACCESS_REQUEST, perform
+from models.db.engine import transaction
+from models.desk.audit import AUDIT, find_break
+from models.inbound.held import HELD, wanted_releases
+from models.outbox.outbox import claim_due, mark_sent
+from models.people.agent import add_agent
+from models.people.customer import CUSTOMER, SEAT, add_contact, add_customer, add_domain, give_seat
+from models.sessions.link import find_link, use_link
+from models.tickets.ticket import TICKET
+from models.views.mails import find_mail_rows
+from notify.access_jobs import run_access
+from notify.compose import Composed, OutgoingMail, compose
+from notify.mails import Letterhead, outgoing
+from notify.render import Renderer
+from rules.access import accept
+from rules.links import Verdict, judge_redeeming, link_id
+from rules.policy import OwnMailbox, Policy
+from rules.tokens import Keys
+from values.decision import Receipt
+from values.mail import AuthEvidence, Envelope, SpooledMail
+from values.vocabulary import (
     AgentNotices,
     AuthResult,
     Belief,
@@ -45,14 +53,6 @@ from models.vocabulary import (
     SeatState,
     Source,
 )
-from notify.access_jobs import run_access
-from notify.compose import Composed, OutgoingMail, compose
-from notify.mails import Letterhead, outgoing
-from notify.render import Renderer
-from rules.access import accept
-from rules.links import Verdict, judge_redeeming, link_id
-from rules.policy import OwnMailbox, Policy
-from rules.tokens import Keys
 
 NOW = datetime(2026, 11, 24, 9, 12, tzinfo=UTC)
 SUPPORT, ACCESS = "support@nordvik.test", "access@nordvik.test"

@@ -11,12 +11,12 @@ from random import Random
 
 import pytest
 
-from models.db import make_engine
-from models.inbound import LEDGER
-from models.mail import AuthEvidence
-from models.outbox import OUTBOX
-from models.vocabulary import MailName
+from models.db.engine import make_engine
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX
 from tests.walk.small_desk import BELIEVED, REFUTED, UNPROVED, SmallDesk, letter
+from values.mail import AuthEvidence
+from values.vocabulary import MailName
 
 CANARY = "zzqcanaryqzz"
 VICTIM = "su@acme.test"

@@ -10,21 +10,21 @@ import pytest
 import sqlalchemy as sa
 
 from ingest.release import release
-from models.customer import CONTACT_ADDRESS, CUSTOMER
-from models.db import reading, transaction
-from models.decision import Release
-from models.domains import list_domains
-from models.held import drop
-from models.inbound import LEDGER
-from models.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
+from models.db.engine import reading, transaction
+from models.inbound.held import drop
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
+from models.people.customer import CONTACT_ADDRESS, CUSTOMER
+from models.people.domains import list_domains
 from models.record import record_poison
-from models.ticket import ARTICLE, PARTICIPANT, TICKET
-from models.views import count_ledger, list_held, show_ticket
-from models.vocabulary import LedgerState, MailName, OutboxStatus, Reason
+from models.tickets.ticket import ARTICLE, PARTICIPANT, TICKET
+from models.views.ledger import count_ledger, list_held, show_ticket
 from notify.jobs import run_due
 from postdesk import domain_desk
 from postdesk.answering import answer_ticket
 from tests.walk.small_desk import BELIEVED, REFUTED, UNPROVED, SmallDesk, believing, letter, only
+from values.decision import Release
+from values.vocabulary import LedgerState, MailName, OutboxStatus, Reason
 
 SU, BOSS, OTHER = "su@acme.test", "boss@acme.test", "su@bolt.test"
 

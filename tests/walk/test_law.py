@@ -19,19 +19,24 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ingest.content import HashOnly
-from ingest.parse import parse
+from ingest.mime.content import HashOnly
+from ingest.mime.parse import parse
 from ingest.pipeline import deliver_one
-from models.customer import add_contact, add_customer, add_domain, give_seat
-from models.db import transaction
-from models.decision import Notice, Receipt
-from models.inbound import LEDGER
-from models.mail import AuthEvidence, Envelope, Mailbox, SpooledMail
-from models.mail_views import find_mail_rows
-from models.outbox import OUTBOX, claim_due, enqueue, mark_sent
-from models.staff import add_agent
-from models.ticket import NewArticle, add_article
-from models.vocabulary import (
+from models.db.engine import transaction
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX, claim_due, enqueue, mark_sent
+from models.people.agent import add_agent
+from models.people.customer import add_contact, add_customer, add_domain, give_seat
+from models.tickets.ticket import NewArticle, add_article
+from models.views.mails import find_mail_rows
+from notify.compose import Composed, OutgoingMail, compose
+from notify.mails import Letterhead, outgoing
+from notify.render import Renderer
+from rules.policy import OwnMailbox, Policy
+from rules.tokens import Keys
+from values.decision import Notice, Receipt
+from values.mail import AuthEvidence, Envelope, Mailbox, SpooledMail
+from values.vocabulary import (
     ArticleKind,
     AuthResult,
     Belief,
@@ -43,11 +48,6 @@ from models.vocabulary import (
     Reason,
     Source,
 )
-from notify.compose import Composed, OutgoingMail, compose
-from notify.mails import Letterhead, outgoing
-from notify.render import Renderer
-from rules.policy import OwnMailbox, Policy
-from rules.tokens import Keys
 
 NOW = datetime(2026, 11, 24, 9, 12, tzinfo=UTC)
 SUPPORT, SU, ANNA = "support@nordvik.test", "lucia@ibarra.test", "anna@nordvik.test"

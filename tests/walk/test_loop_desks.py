@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from models.db import make_engine
-from models.inbound import LEDGER
-from models.outbox import OUTBOX
-from models.ticket import TICKET
-from models.vocabulary import MailName
+from models.db.engine import make_engine
+from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX
+from models.tickets.ticket import TICKET
 from notify.compose import Composed
 from tests.walk.small_desk import START, SmallDesk
 from tests.walk.small_desk import policy as policy_of
+from values.vocabulary import MailName
 
 END = START + timedelta(days=30)
 MOST = 3_000  # mails; a storm has happened long before

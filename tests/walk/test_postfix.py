@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parse import FileOctets
-from ingest.resolver import DnsResolver
-from ingest.sender_auth import authenticate
-from models.db import make_engine
-from models.inbound import LEDGER
-from models.mail import AuthEvidence, Mailbox, SpooledMail
-from models.vocabulary import LedgerState, Reason
+from ingest.auth.resolver import DnsResolver
+from ingest.auth.sender import authenticate
+from ingest.mime.parse import FileOctets
+from models.db.engine import make_engine
+from models.inbound.ledger import LEDGER
 from tests.dns_server import DnsServer
 from tests.ingest.signing import rsa_key, sign
 from tests.ingest.wire import SMUGGLING, Client, Desk
 from tests.walk.postfix import Postfix, missing
 from tests.walk.small_desk import SmallDesk, policy
+from values.mail import AuthEvidence, Mailbox, SpooledMail
+from values.vocabulary import LedgerState, Reason
 
 SU, SUPPORT = "su@acme.test", "support@hd.test"
 ENDS = (*SMUGGLING, b"\r\n..\n")

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ingest.parse import FileOctets
-from ingest.resolver import DnsResolver
-from ingest.sender_auth import authenticate
-from models.mail import AuthEvidence, Mailbox, SpooledMail
-from models.ticket import ARTICLE, PARTICIPANT, TICKET
-from models.vocabulary import ArticleKind, LedgerState, Reason, TicketStatus
+from ingest.auth.resolver import DnsResolver
+from ingest.auth.sender import authenticate
+from ingest.mime.parse import FileOctets
+from models.tickets.ticket import ARTICLE, PARTICIPANT, TICKET
 from rules.tokens import mint_reply_address
 from tests.dns_server import DnsServer
 from tests.ingest.signing import rsa_key, sign
 from tests.walk.small_desk import SmallDesk, letter, only, policy
+from values.mail import AuthEvidence, Mailbox, SpooledMail
+from values.vocabulary import ArticleKind, LedgerState, Reason, TicketStatus
 
 ANNA, SU = "anna@staff.test", "su@acme.test"
 

@@ -22,8 +22,8 @@ import lxml.html
 import pytest
 import sqlalchemy as sa
 
-from models.audit import AUDIT, find_break
-from models.db import make_engine, reading
+from models.db.engine import make_engine, reading
+from models.desk.audit import AUDIT, find_break
 from tests.desk import Sink, TestDesk, mail, wait_until
 from tests.dns_server import DnsServer
 from tests.portal.site import Browser

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from models.ticket import ARTICLE, PARTICIPANT, TICKET
-from models.vocabulary import ArticleKind, LedgerState, MailName, Reason, TicketStatus
+from models.tickets.ticket import ARTICLE, PARTICIPANT, TICKET
 from notify.compose import Composed
 from rules.tokens import mint_reply_address
 from tests.desk import Sink, TestDesk, mail, wait_until
 from tests.dns_server import DnsServer
 from tests.walk.small_desk import SmallDesk, believing, letter, only
+from values.vocabulary import ArticleKind, LedgerState, MailName, Reason, TicketStatus
 
 LUCIA, MARIA, JON = "lucia@ibarra.test", "maria@ibarra.test", "jon@ibarra.test"
 EVE, ANNA = "eve@evil.test", "anna@nordvik.test"
