@@ -1,22 +1,14 @@
-"""Which parts are the text, and HTML, flowed and untidy text as plain text.
+"""Which parts are the text, and flowed and untidy text as plain text.
 
-Takes: the tree of parts, decoded text.  Gives: text.  Fails: never, but for `html_to_text` on what no library reads.
+Takes: the tree of parts, decoded text.  Gives: text.  Fails: never.
 Pure; every step is linear in the text, or works on a capped piece of it (threats T44).
 """
 
 import re
 from dataclasses import dataclass, field
 
-from inscriptis.css_profiles import STRICT_CSS_PROFILE
-from inscriptis.html_engine import Inscriptis
-from inscriptis.html_properties import Display
-from inscriptis.model.config import ParserConfig
-from inscriptis.model.html_element import HtmlElement
-from lxml.html import HTMLParser, document_fromstring  # type: ignore[import-untyped]
-
 from ingest.mime.scan import Part
 
-HTML_CAP = 256 * 1024  # characters of HTML that are turned into text
 TEXT_CAP = 256 * 1024  # characters of full_text
 
 
@@ -116,88 +108,9 @@ def _rescue(chosen: Chosen) -> None:
             return
 
 
-# -- text from HTML
+# -- plain text
 
-_DATA_URL = re.compile(r"data:[a-zA-Z0-9/+.\-]{1,60};base64,[A-Za-z0-9+/=%\s]*")
-_XML_DECLARATION = re.compile(r"^<\?xml[^>]{0,200}>")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-# Nothing is indented: padding multiplies with depth, and a style sheet may ask for any amount of it (threats T42).
-_BLOCK = HtmlElement(display=Display.block)
-_CONFIG = ParserConfig(
-    css={
-        **STRICT_CSS_PROFILE,
-        "ul": _BLOCK,
-        "ol": _BLOCK,
-        "cell": HtmlElement(display=Display.inline, suffix=" ", limit_whitespace_affixes=True),
-    }
-)
-# Tables are read row by row: a layout in columns pads every row to the longest cell of the whole table.
-_TABLE_AS = {"table": "div", "thead": "div", "tbody": "div", "tfoot": "div", "tr": "div", "td": "cell", "th": "cell"}
-# Where mail clients begin the quoted mail: searched as plain strings, so that the cost is a few passes.
-_HTML_QUOTES = (
-    'class="gmail_quote',
-    "class=gmail_quote",
-    'class="gmail_extra"><br><div class="gmail_quote',
-    'id="divrplyfwdmsg',
-    "id=divrplyfwdmsg",
-    'id="appendonsend"',
-    'class="moz-cite-prefix',
-    '<blockquote type="cite',
-    "<blockquote type=cite",
-    'class="yahoo_quoted',
-    'class="protonmail_quote',
-    'id="olk_src_body_section',
-    'name="quote"',
-    'id="mail-editor-reference-message-container"',
-    'class="zmail_extra',
-    'id="zmail-quote',
-    "border-top:solid #b5c4df 1.0pt",
-    "border-top:solid #e1e1e1 1.0pt",
-    "border:none;border-top:solid",
-    "##- please type your reply above this line",
-)
-
-
-def without_embedded(html: str) -> str:
-    """`html` without the pictures that it carries in itself (data: URLs), which may be megabytes."""
-    return _DATA_URL.sub("", html) if "base64," in html else html
-
-
-def html_to_text(html: str) -> str:
-    """The visible text of `html`. Raises whatever the libraries raise on HTML that they cannot read."""
-    html = without_embedded(html)[:HTML_CAP].replace("\x00", "")
-    html = _XML_DECLARATION.sub("", html.strip(), count=1)
-    if not html:
-        return ""
-    tree = document_fromstring(html, parser=HTMLParser(huge_tree=True))
-    for element in tree.iter():
-        if element.tag in _TABLE_AS:
-            element.tag = _TABLE_AS[element.tag]
-        style = element.attrib.pop("style", None)
-        if style and "none" in style and "display:none" in style.replace(" ", "").lower():
-            element.set("style", "display:none")
-    return tidy(Inscriptis(tree, _CONFIG).get_text())
-
-
-def without_html_quote(html: str) -> str:
-    """`html` up to where a mail client began the quoted mail."""
-    lower = html.lower()
-    if len(lower) != len(html):  # a letter that changes its length in lower case would shift every place
-        lower = html
-    first = min((at for mark in _HTML_QUOTES if (at := lower.find(mark)) >= 0), default=-1)
-    if first < 0:
-        return html
-    tag = html.rfind("<", 0, first + 1)
-    return html[: max(tag, 0)]
-
-
-def bare_text(html: str) -> str:
-    """The text of HTML that no library can read: everything outside angle brackets."""
-    out = []
-    for piece in html[:HTML_CAP].split("<"):
-        _, closed, after = piece.partition(">")
-        out.append(after if closed else piece)
-    return tidy(" ".join(out))
 
 
 def tidy(text: str) -> str:

@@ -12,16 +12,14 @@ from typing import Protocol
 from ingest.mime.body import (
     TEXT_CAP,
     Chosen,
-    bare_text,
     disposition_of,
-    html_to_text,
     tidy,
     unflow,
-    without_html_quote,
 )
 from ingest.mime.charset import codec_of, decode, html_charset
 from ingest.mime.defects import Defect
 from ingest.mime.header import clean_line
+from ingest.mime.html_text import bare_text, marked_text, unmarked
 from ingest.mime.leaf import (
     PackedFile,
     blocks,
@@ -86,6 +84,8 @@ class Content:
     octets: Octets
     keeper: Keeper
     defects: dict[Defect, None]
+    forwards: bool = False  # by its subject, the mail forwards another
+    answers: bool = False  # by its header, it answers another
     attachments: list[AttachmentRef] = field(default_factory=list)
     text: str = ""
     full_text: str = ""
@@ -126,7 +126,8 @@ class Content:
             self.defects[Defect.TEXT_TRUNCATED] = None
             self.beyond.append(hashlib.sha256(full.encode("utf-8", "replace")).hexdigest())
         self.full_text = full[:TEXT_CAP]
-        self.text = written_now(written[:TEXT_CAP]) or self.full_text
+        now = written_now(written[:TEXT_CAP], forwards=self.forwards, answers=self.answers)
+        self.text = now or self.full_text
 
     def _leaf_text(self, part: Part) -> str:
         """The decoded text of a leaf, without the files inside it."""
@@ -167,20 +168,13 @@ class Content:
         return full, full
 
     def _from_html(self, html: str) -> tuple[str, str]:
-        """All of the text of an HTML body, and the text before the quoted mail (all, where nothing stands before)."""
-        full = self._html_text(html)
-        own = without_html_quote(html)
-        if len(own) == len(html):
-            return full, full
-        now = self._html_text(own)
-        return full, now if now.strip() else full
-
-    def _html_text(self, html: str) -> str:
+        """All of the text of an HTML body, and the same with its quoted lines marked."""
         try:
-            return html_to_text(html)
+            marked = marked_text(html)
         except Exception:  # lxml and inscriptis: RecursionError, ParserError, ValueError …
             self.defects[Defect.HTML_UNREADABLE] = None
-            return bare_text(html)
+            marked = bare_text(html)
+        return unmarked(marked), marked
 
     def _file(self, part: Part) -> tuple[str, str] | None:
         """Put a leaf into the sink; of a TNEF wrapper put the files in it, and give its text and HTML."""

@@ -21,6 +21,7 @@ from ingest.mime.reply import language_of
 from ingest.mime.scan import Field, Octets, Part, scan
 from ingest.report.report import PART_CAP, REPORT_TYPES, ReportPart, ReportParts, read_report
 from rules.loop import FormFacts, classify
+from rules.subject import is_forward
 from values.mail import DeliveryReport, ParsedMail, SpooledMail
 from values.vocabulary import AuthorVerdict, MailKind
 
@@ -71,7 +72,8 @@ def _parse(mail: SpooledMail, octets: Octets, keeper: Keeper, limits: ScanLimits
         whole = word not in (Limit.SIZE, Limit.HEADER_SIZE, Limit.HEADER_COUNT)
         return _over_limit(mail, word, defects, _safe_header(scanned.fields, defects, whole))
     header = read_header(scanned.fields, defects)
-    content = Content(octets, keeper, defects)
+    answers = bool(header.in_reply_to or header.references)
+    content = Content(octets, keeper, defects, forwards=is_forward(header.subject), answers=answers)
     content.read(choose(scanned.root))
     report_parts = ReportParts(
         headers=header.report_headers,

@@ -7,11 +7,15 @@ Pure and linear: lines are looked at one by one, by patterns whose every repetit
 import re
 
 from ingest.mime.body import tidy
+from ingest.mime.html_text import PERHAPS, QUOTED, unmarked
 
 _LINES_CAP = 4000
 _HEADING_CAP = 260  # characters of a heading of a quoted mail
-_HEADING_TRIES = 200  # lines of one mail that are tried as such a heading and are none
+_HEADING_TRIES = 60  # lines of one mail that are tried as such a heading and are none
 _LINE_CAP = 400  # characters of a line that are looked at
+_HEAD_LINES = 12  # lines of the header of a quoted mail
+_INTRO_LINES = 8  # lines of a heading that is folded
+_MARKS = (QUOTED, PERHAPS)
 
 
 def _words(*lines: str) -> str:
@@ -19,6 +23,22 @@ def _words(*lines: str) -> str:
     return "(?:" + "|".join(word for line in lines for word in line.split("|")) + ")"
 
 
+# A forwarded mail begins here, whoever sends it: it is no quotation.
+_FORWARDS = re.compile(
+    r"[\s>*_=-]{0,40}"
+    + _words(
+        "(?:begin )?forwarded message|(?:anfang der )?weitergeleiteten? nachricht|(?:début du )?message transféré",
+        "début du message réexpédié|(?:inicio del )?mensaje reenviado|(?:inizio )?messaggio inoltrato",
+        "doorgestuurd bericht|begin doorgestuurd bericht|vidarebefordrat (?:meddelande|brev|mejl|e-postmeddelande)",
+        "påbörja vidarebefordrat meddelande|videresendt (?:melding|besked|mail)|mensagem (?:encaminhada|reencaminhada)",
+        "wiadomość przekazana|přeposlaná zpráva|välitetty viesti|пересылаемое сообщение|转发的邮件|转发邮件",
+        "転送されたメッセージ|転送メッセージ",
+    )
+    + r"[\s:：*_=-]{0,40}$",
+    re.I,
+)
+# AS> at the start of a line: whose words they are, by initials. Below a heading only: "SQL>" is a prompt.
+_INITIALS = re.compile(r" ?[A-Z][A-Za-z]{0,3}>")
 # The last words of the line before a quoted mail: "On …, … wrote:".
 _WROTE = re.compile(
     _words(
@@ -29,6 +49,13 @@ _WROTE = re.compile(
         "yazdı|şunu yazdı|a scris|írta|έγραψε|viết|写道|寫道|のメール|作成|さんは書きました|님이 작성|כתב",
     )
     + r"\s?(?:[:：]|-{4})?\s{0,9}$",
+    re.I,
+)
+_VERB = re.compile(
+    _words(
+        r"\bwrote\b|\bwrites\b|\bschrieb\b|\ba écrit\b|\bescribió\b|\bescreveu\b|\bha scritto\b|\bschreef\b",
+        r"\bskrev\b|\bkirjoitti\b|\bnapisał|\bnapsal|писал|写道|寫道",
+    ),
     re.I,
 )
 # A date or a time, and an address in brackets: with a colon after them they say it in every language.
@@ -70,23 +97,43 @@ _HEAD = re.compile(
     + _COLON,
     re.I,
 )
-_HEAD_MORE = re.compile(
+_SENT = re.compile(
     r"[\s>*|_]{0,20}"
     + _words(
-        "sent|gesendet|envoyé|enviado|enviado el|enviado em|enviada em|inviato",
-        "verzonden|skickat|sendt|lähetetty|wysłano|odesláno|отправлено|дата|date|datum|dato|fecha|data|to|an|à|para|a|aan|till|til|vastaanottaja|do|komu|кому",
-        "subject|betreff|objet|asunto|assunto|oggetto|onderwerp|ämne|emne|aihe|temat|předmět|тема",
-        "cc|kopia|kopie|发送时间|收件人|主题|寄件日期|收件者|主旨|送信日時|宛先|件名|보낸 날짜|받는 사람|제목",
+        "sent|gesendet|envoyé|envoye|envoyé le|enviado|enviado el|enviado em|enviada em|inviato",
+        "verzonden|skickat|sendt|lähetetty|wysłano|odesláno|отправлено|дата|date|datum|dato|fecha|data",
+        "发送时间|寄件日期|送信日時|보낸 날짜",
     )
     + _COLON,
     re.I,
 )
+_SUBJECT = re.compile(
+    r"[\s>*|_]{0,20}"
+    + _words(
+        "subject|betreff|objet|sujet|asunto|assunto|oggetto|onderwerp|ämne|emne|aihe|temat|předmět|тема",
+        "主题|主旨|件名|제목",
+    )
+    + _COLON,
+    re.I,
+)
+_HEAD_MORE = re.compile(
+    r"[\s>*|_]{0,20}"
+    + _words(
+        "to|an|à|para|a|aan|till|til|vastaanottaja|do|komu|кому|reply-to|message-id|organization",
+        "cc|kopia|kopie|copie à|copia|收件人|收件者|宛先|받는 사람",
+    )
+    + _COLON,
+    re.I,
+)
+_LABELS = (("from", _HEAD), ("sent", _SENT), ("subject", _SUBJECT), ("more", _HEAD_MORE))
 _ABOVE = re.compile(
     r"(?:reply|type|write|respond|svara|skriv|responda|escriba).{0,60}(?:above|ovanför|encima).{0,40}"
     r"(?:line|linje|raden|línea)",
     re.I,
 )
 _SIGNATURE = re.compile(r"(?:-- ?|--- ?|—|__ ?|–)$")
+_LIST_RULE = re.compile(r"_{20,}$")
+_LIST_WORDS = ("mailing list", "listinfo", "unsubscribe", "@lists.")
 _DEVICE = re.compile(
     _words(
         "sent from my|sent via|sent using|sent from|get outlook for|enviado desde mi|enviado de",
@@ -99,51 +146,202 @@ _DEVICE = re.compile(
 )
 
 
-def written_now(full_text: str) -> str:
-    """What the author wrote in this mail: `full_text` without quoted mails, their headings and the signature.
+def written_now(text: str, *, forwards: bool = False, answers: bool = False) -> str:
+    """What the author wrote in this mail: `text` without quoted mails, their headings and the signature.
 
-    Never empty where `full_text` is not: a mail that is all quote (a forward without a word) gives all of it.
+    Lines may begin with the marks of html_text. `forwards`: the mail is a forward by its subject; a forward
+    is no quotation, its text is what was sent. `answers`: it answers another mail, so that a bare quotation at its end
+    is the other mail's text. Never empty where `text` is not: a mail that is all quotation gives all of it.
     """
-    lines = full_text.split("\n", _LINES_CAP)
+    if forwards:
+        return tidy(unmarked(text))
+    lines = text.split("\n", _LINES_CAP)
     rest = lines.pop() if len(lines) > _LINES_CAP else ""
-    kept, cut = _without_quotes(lines)
-    text = "\n".join(_without_signature(kept))
-    if rest and not cut:
-        text += "\n" + rest
-    return tidy(text) or full_text
+    cutter = _Cutter(lines, answers)
+    cutter.run()
+    said = [line for n, own in enumerate(cutter.pieces) for line in _without_signature(own, n)] + cutter.forwarded
+    if rest and not cutter.ended:
+        said += [line for line in rest.split("\n") if not line.startswith(QUOTED)]
+    return tidy(unmarked("\n".join(said))) or tidy(text.replace(QUOTED, "> ").replace(PERHAPS, ""))
 
 
-def _without_quotes(lines: list[str]) -> tuple[list[str], bool]:
-    """The lines that are not quoted, and whether the text ended where a quoted mail begins."""
-    heads = [line[:_LINE_CAP].replace("\xa0", " ") for line in lines]
-    ends = [head.rstrip(" *_").endswith((":", "：", ">", "-", "wrote", "Uhr")) for head in heads]
-    kept: list[str] = []
-    tries = _HEADING_TRIES
-    index = 0
-    while index < len(lines):
-        head = heads[index]
-        above = _is_reply_line(head)
-        if above or _is_separator(head) or _is_head(heads, index):
-            if any(line.strip() for line in kept):
-                return _back(kept), True
-            if not above:
-                return lines, False  # a forward without a word of one's own
-        elif head.lstrip(" ").startswith(">"):
-            pass
-        elif tries > 0 and _may_be_heading(heads, ends, index) and (length := _intro_length(heads, index)):
-            after = index + length
-            while after < len(lines) and not heads[after].strip():
-                after += 1
-            quoted = after < len(lines) and heads[after].lstrip(" ").startswith(">")
-            if not quoted and any(line.strip() for line in kept):
-                return _back(kept), True
-            index = after  # what follows unquoted may be the answer below the quote
-            continue
+class _Cutter:
+    """Goes over the lines of a text once and keeps what is not quoted.
+
+    `pieces`: the author's lines, a new piece after each quotation. `forwarded`: the lines of a forwarded mail, which
+    goes to the end. `ended`: the text ended where a quoted mail begins.
+    """
+
+    def __init__(self, lines: list[str], answers: bool) -> None:
+        self.lines = lines
+        self.answers = answers
+        self.heads = [unmarked(line[:_LINE_CAP]).replace("\xa0", " ") for line in lines]
+        self.marks = [
+            line[:1] if line[:1] in _MARKS else ">" if head.lstrip(" ").startswith(">") else ""
+            for line, head in zip(lines, self.heads, strict=True)
+        ]
+        self.ends = [head.rstrip(" *_").endswith((":", "：", ">", "-", "wrote", "Uhr")) for head in self.heads]
+        self._labels: dict[int, str] = {}
+        self.pieces: list[list[str]] = [[]]
+        self.forwarded: list[str] = []
+        self.ended = False
+        self.initials = ""  # `AS>`, where that is how the quoted lines begin
+        self.headed = False  # the last line that was taken out is the heading of a quotation
+        self.bare = False  # the client quotes in bare blockquotes
+        self._said = 0  # lines of the author's own
+        self._tries = _HEADING_TRIES
+        self._head_tries = 10 * _HEADING_TRIES
+
+    def run(self) -> None:
+        """Fill the results."""
+        index = 0
+        while index < len(self.lines) and not self.ended:
+            head = self.heads[index]
+            if not head.strip():
+                self.pieces[-1].append("")
+                index += 1
+            elif self.marks[index] == PERHAPS:
+                index = self._perhaps(index)
+            elif self.marks[index] or (self.initials and head.startswith(self.initials)):
+                index = self._quoted(index)
+            elif _FORWARDS.match(head):
+                self._forward(index)
+            elif (above := _is_reply_line(head)) or _is_separator(head) or self._is_head(index):
+                index = self._below_head(index, above)
+            else:
+                index = self._own(index)
+
+    def _own(self, index: int) -> int:
+        """A line of the author's, or the heading of a quotation ("On … wrote:")."""
+        tried = self._tries > 0 and _may_be_heading(self.heads, self.ends, index)
+        length = _intro_length(self.heads, index) if tried else 0
+        if length:
+            after = self._filled(index + length)
+            if found := _INITIALS.match(self.heads[after]) if after < len(self.lines) else None:
+                self.initials = found[0]
+            self.headed = after < len(self.lines) and bool(self.marks[after] or self.initials)
+            if not self.headed and self._said > 0:
+                self._end()
+            return after  # what follows unquoted may be the answer below the quote
+        self._tries -= tried
+        self.headed = False
+        self.pieces[-1].append(self.lines[index])
+        self._said += 1
+        return index + 1
+
+    def _quoted(self, index: int) -> int:
+        """Over the quoted lines from `index` on. They may be a forward: Apple indents it as a quotation."""
+        if not self.headed and _FORWARDS.match(self.heads[index].lstrip("> ")):
+            self._forward(index)
+            return index
+        if not self.headed:
+            self._said -= _drop_attribution(self.pieces[-1])
+        self.headed = False
+        while index < len(self.lines) and (
+            self.marks[index] not in ("", PERHAPS) or (self.initials and self.heads[index].startswith(self.initials))
+        ):
+            index += 1
+        self.pieces.append([])
+        return index
+
+    def _perhaps(self, index: int) -> int:
+        """A bare <blockquote>: quoted where a heading stands above it or in it, or at the end of an answer."""
+        end = index
+        while end < len(self.lines) and (self.marks[end] or not self.heads[end].strip()):
+            end += 1
+        if not self.headed and _FORWARDS.match(self.heads[index]):
+            self._forward(index)
+            return index
+        piece = self.pieces[-1]
+        said = next((line for line in reversed(piece) if line.strip()), "")
+        dropped = 0 if self.headed else _drop_attribution(piece)
+        self._said -= dropped
+        is_quoted = self.headed or dropped > 0 or self.bare or self._begins_with_heading(index)
+        self.bare = is_quoted
+        if is_quoted or (self.answers and end == len(self.lines) and said and not said.rstrip().endswith((":", "："))):
+            self.pieces.append([])
         else:
-            tries -= _may_be_heading(heads, ends, index)
-            kept.append(lines[index])
-        index += 1
-    return kept, False
+            piece += [line for line in self.lines[index:end] if not line.startswith(QUOTED)]
+            self._said += 1
+        self.headed = False
+        return end
+
+    def _begins_with_heading(self, index: int) -> bool:
+        if self._is_head(index) or _is_separator(self.heads[index]):
+            return True
+        if self._tries <= 0 or not _may_be_heading(self.heads, self.ends, index):
+            return False
+        self._tries -= 1
+        return _intro_length(self.heads, index) > 0
+
+    def _below_head(self, index: int, above: bool) -> int:
+        """The header block of a quoted mail: the mail is what follows, marked or to the end."""
+        after = self._filled(index + (not self._is_head(index)))
+        for _ in range(_HEAD_LINES):
+            if after < len(self.lines) and not self.marks[after] and self._label(after):
+                after = self._filled(after + 1)
+        if after < len(self.lines) and self.marks[after] and not above:
+            self.headed = True
+            _back(self.pieces[-1])
+            return after
+        if self._said > 0:
+            self._end()
+        elif not above:
+            self._forward(index)  # a forward without a word of one's own
+        return index + 1
+
+    def _is_head(self, index: int) -> bool:
+        """Three lines of a header, From among them, and an address or a subject: people write From and To, too."""
+        if self._head_tries <= 0 or self._label(index) not in ("from", "sent"):
+            return False
+        self._head_tries -= 1
+        block = {at: name for at in range(index, min(index + 7, len(self.lines))) if (name := self._label(at))}
+        names = block.values()
+        return (
+            len(block) >= 3 and "from" in names and ("subject" in names or any("@" in self.heads[at] for at in block))
+        )
+
+    def _label(self, index: int) -> str:
+        if index not in self._labels:
+            self._labels[index] = _label(self.heads[index])
+        return self._labels[index]
+
+    def _forward(self, index: int) -> None:
+        self.forwarded = self.lines[index:]
+        self.ended = True
+
+    def _end(self) -> None:
+        _back(self.pieces[-1])
+        self.ended = True
+
+    def _filled(self, index: int) -> int:
+        """The first line from `index` on that is not empty."""
+        while index < len(self.lines) and not self.heads[index].strip():
+            index += 1
+        return index
+
+
+def _drop_attribution(lines: list[str]) -> int:
+    """Take out the line above a quotation that says whose it is, if it does; gives how many lines that were."""
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    joined = ""
+    for start in range(end - 1, max(end - 4, -1), -1):
+        line = unmarked(lines[start][:_LINE_CAP]).replace("\xa0", " ").strip(" *_")
+        if not line:
+            return 0
+        joined = f"{line} {joined}".strip()
+        if not joined.endswith((":", "：", "-")) or len(joined) > _HEADING_CAP:
+            return 0
+        is_named = _WHO.search(joined) or _VERB.search(joined)
+        if (_WROTE.search(joined) and len(joined) <= 100) or (
+            is_named and _WHEN.search(joined) and _INTRO.match(joined)
+        ):
+            dropped = sum(1 for line in lines[start:] if line.strip())
+            del lines[start:]
+            return dropped
+    return 0
 
 
 def _is_separator(head: str) -> bool:
@@ -161,14 +359,15 @@ def _is_reply_line(head: str) -> bool:
 
 
 def _may_be_heading(heads: list[str], ends: list[bool], index: int) -> bool:
-    """A cheap look before the patterns: does this line, or one of the next three, end as a heading ends?"""
-    return len(heads[index]) <= _HEADING_CAP and any(ends[index : index + 4])
+    """A cheap look before the patterns: does this line, or one of the next, end as a heading ends?"""
+    return len(heads[index]) <= _HEADING_CAP and any(ends[index : index + _INTRO_LINES])
 
 
-def _is_head(heads: list[str], index: int) -> bool:
-    return _HEAD.match(heads[index]) is not None and (
-        sum(_HEAD_MORE.match(more) is not None for more in heads[index + 1 : index + 7]) >= 2
-    )
+def _label(head: str) -> str:
+    """Which label of a mail's header the line begins with: from, sent, subject, more; "" = none."""
+    if ":" not in head[:40] and "：" not in head[:40]:
+        return ""
+    return next((name for name, pattern in _LABELS if pattern.match(head)), "")
 
 
 def _intro_length(heads: list[str], index: int) -> int:
@@ -186,11 +385,12 @@ def _heading(heads: list[str], index: int) -> tuple[int, bool]:
     if not _INTRO.match(heads[index]):
         return 0, False
     joined = ""
-    for length, head in enumerate(heads[index : index + 4], 1):
+    for length, head in enumerate(heads[index : index + _INTRO_LINES], 1):
         line = head.strip(" *_>") + (">" if head.rstrip(" *_").endswith(">") else "")
         if not line and length > 1:
             break
-        joined = f"{joined} {line}".strip().replace("< ", "<")
+        is_folded = head.startswith(">") and joined.rpartition("<")[2].count(">") == 0 < joined.count("<")
+        joined = f"{joined}{'>' if is_folded else ' '}{line}".strip().replace("< ", "<")
         if len(joined) > 2 * _HEADING_CAP:
             break
         dated = _WHEN.search(joined) is not None
@@ -211,11 +411,15 @@ def _back(kept: list[str]) -> list[str]:
     return kept
 
 
-def _without_signature(lines: list[str]) -> list[str]:
-    first = next((number for number, line in enumerate(lines) if line.strip()), 0)
+def _without_signature(lines: list[str], piece: int) -> list[str]:
+    """`lines` up to the signature. A mail (its first piece) that is nothing but a signature keeps it."""
+    first = next((number for number, line in enumerate(lines) if line.strip()), 0) if piece == 0 else -1
     end = len(lines)
     for number in range(len(lines) - 1, first, -1):
         line = lines[number].strip("\xa0")
+        if end - number <= 10 and _LIST_RULE.match(line):
+            said = " ".join(lines[number:end])[: 10 * _LINE_CAP].lower()
+            end = number if any(word in said for word in _LIST_WORDS) else end
         if (_SIGNATURE.match(line) and end - number <= 40) or (
             len(line) <= 160 and end - number <= 12 and _DEVICE.match(line.strip("*_<>[ "))
         ):

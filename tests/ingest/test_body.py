@@ -2,7 +2,8 @@
 
 import pytest
 
-from ingest.mime.body import bare_text, choose, html_to_text, tidy, unflow, without_html_quote
+from ingest.mime.body import choose, tidy, unflow
+from ingest.mime.html_text import bare_text, html_to_text
 from ingest.mime.scan import scan
 from tests.ingest.octets import Octets
 
@@ -98,20 +99,6 @@ def test_html_to_text(html: str, expected: str) -> None:
 
 def test_bare_text() -> None:
     assert bare_text("<div>a<b>b</b") == " a b /b"
-
-
-@pytest.mark.parametrize(
-    "mark",
-    [
-        '<div class="gmail_quote">',
-        '<DIV ID="divRplyFwdMsg">',
-        '<blockquote type="cite">',
-        '<div style="border:none;border-top:solid #E1E1E1 1.0pt">',
-    ],
-)
-def test_without_html_quote(mark: str) -> None:
-    assert without_html_quote(f"<p>new</p>{mark}old</div>") == "<p>new</p>"
-    assert without_html_quote("<p>new</p>") == "<p>new</p>"
 
 
 def test_tidy() -> None:

@@ -34,6 +34,10 @@ HEADINGS = [
     "De: Anna <anna@nordvik.test>\nEnviado el: martes\nPara: su@acme.test\nAsunto: x",
     "*From:* Anna <anna@nordvik.test>\n*Sent:* Tuesday\n*To:* su@acme.test",
     "##- Please type your reply above this line -##",
+    "Date: Tue, 24 Nov 2026 10:00\nFrom: Anna <anna@nordvik.test>\nTo: su@acme.test\nSubject: x",
+    "On Tue, Nov 24, 2026 at 10:00 AM\nAnna\nBerg\nof\nNordvik\n<anna@nordvik.test>\nwrote:",
+    "24.11.2026, 10:00, Anna <anna@nordvik.test\n>:",
+    "El mar, 24 nov 2026 a las 10:00, Anna (<anna@nordvik.test\n>) escribió:",
 ]
 
 
@@ -48,6 +52,23 @@ def test_quotes() -> None:
     assert written_now(f"On 24 Nov 2026 Anna <a@b.test> wrote:\n{QUOTE}\n\n{NEW}") == NEW
     assert written_now("> first?\nyes\n> second?\nno") == "yes\nno"
     assert written_now(f"On 24 Nov 2026 Anna <a@b.test> wrote:\n\n{NEW}") == NEW
+
+
+def test_initials_mark_a_quotation_below_a_heading_only() -> None:
+    heading = "On 24 Nov 2026 Anna Berg <a@b.test> wrote:"
+    assert written_now(f"{heading}\n\nAB> old\nAB> older\n{NEW}") == NEW
+    assert written_now("I see\nSQL> select 1\nSQL> no rows") == "I see\nSQL> select 1\nSQL> no rows"
+
+
+def test_a_list_footer() -> None:
+    footer = "_" * 47 + "\nusers mailing list\nusers@lists.test\nhttps://lists.test/listinfo/users"
+    assert written_now(f"{NEW}\n{footer}") == NEW
+    assert written_now(f"{NEW}\n{'_' * 47}\nmore of it") == f"{NEW}\n{'_' * 47}\nmore of it"
+
+
+def test_words_below_a_signature_and_a_quote_stay() -> None:
+    assert written_now(f"{NEW}\n\n-- \nSu\n\n{QUOTE}\n\nP.S. and this") == f"{NEW}\n\n\nP.S. and this"
+    assert written_now(f"{NEW}\n\n{QUOTE}\n\n-- \nSu") == NEW
 
 
 @pytest.mark.parametrize(
