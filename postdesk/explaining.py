@@ -43,7 +43,7 @@ class RawFile:
 
 def _commands(mail: ParsedMail) -> list[str]:
     """What the mail orders by its words; whether it may is in the trace."""
-    ordered, asked = read_command(mail.text), read_ticket_command(mail.text)
+    ordered, asked = read_command(mail.text), read_ticket_command(mail.text, mail.author)
     found = [ordered.command.value] if ordered else []
     return [*found, asked.command.value] if isinstance(asked, TicketOrder) else found
 

@@ -154,7 +154,7 @@ def _reported(mail: ParsedMail, policy: Policy, keys: Keys) -> tuple[int, ...]:
 
 def _people(mail: ParsedMail, author: str | None, policy: Policy) -> tuple[str, ...]:
     """Canonical addresses of To and Cc and of whom a command names, but for the author and ourselves."""
-    order = read_ticket_command(mail.text)
+    order = read_ticket_command(mail.text, mail.author)
     ordered = order.colleague if isinstance(order, TicketOrder) else None  # `cc jon@acme.test`
     named = (ordered, *(canonical_address(mailbox.address) for mailbox in (*mail.to, *mail.cc)[:ADDRESSES_LIMIT]))
     others = dict.fromkeys(one for one in named if one and one != author and not policy.is_own(one))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from values.addresses import canonical_address
+from values.mail import Mailbox
 from values.vocabulary import TicketCommand
 
 WORDS_LIMIT = 3
@@ -63,6 +64,18 @@ _COLLEAGUE = re.compile(
     r"<?([^\s<>@]{1,64}@[^\s<>@]{1,255}?)>?(?:<mailto:[^\s<>]{1,330}>)?",
 )
 
+_CLOSINGS = frozenset(
+    (
+        *("thanks", "thank you", "many thanks", "best", "best regards", "kind regards", "regards", "cheers"),
+        *("gracias", "muchas gracias", "saludos", "un saludo", "saludos cordiales", "atentamente"),
+        *("tack", "tack så mycket", "mvh", "hälsningar", "vänliga hälsningar", "med vänliga hälsningar"),
+    )
+)
+_SIGNATURE_LINES = 8
+_DETAIL_LIMIT = 80
+_WORD = re.compile(r"[^\W\d_]+")
+_DETAIL = re.compile(r"\d{3}|\d[\d .-]{5}|\S@\S|://|www\.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketOrder:
@@ -79,11 +92,14 @@ class Unreadable:
     nearest: TicketCommand | None = None
 
 
-def read_ticket_command(text: str) -> TicketOrder | Unreadable | None:
-    """The command of a mail whose `text` is without quote and signature; None where it is a text like any other."""
+def read_ticket_command(text: str, author: Mailbox | None = None) -> TicketOrder | Unreadable | None:
+    """The command of a mail whose `text` is without quotation; None where it is a text like any other.
+
+    Below it may stand the signature of `author`: their name as the mail or its address has it, and what belongs to it.
+    """
     lines = [line for line in text.strip().splitlines() if line.strip()] if len(text) <= 4 * _TEXT_LIMIT else []
     lines = [line for line in lines if not line.startswith(">")]
-    if len(lines) != 1 or len(lines[0]) > _TEXT_LIMIT:
+    if not lines or len(lines[0]) > _TEXT_LIMIT or (lines[1:] and not _is_signature(lines[1:], author)):
         return None
     said = _plain(lines[0])
     phrase = said.removeprefix("/").lstrip()
@@ -92,6 +108,25 @@ def read_ticket_command(text: str) -> TicketOrder | Unreadable | None:
     if found := _COLLEAGUE.fullmatch(phrase):
         return TicketOrder(command=TicketCommand.CC, colleague=canonical_address(found[1]))
     return _slip(said) if said.startswith("/") else None
+
+
+def _is_signature(lines: list[str], author: Mailbox | None) -> bool:
+    """A greeting perhaps, the author's name, and lines that are no sentences: a title, a company, a telephone."""
+    if _plain(lines[0]).rstrip(",") in _CLOSINGS:
+        lines = lines[1:]
+    if author is None or not lines or len(lines) > _SIGNATURE_LINES:
+        return False
+    known = set(_WORD.findall(f"{author.name} {author.address.rpartition('@')[0]}".casefold()))
+    name = _WORD.findall(unicodedata.normalize("NFC", lines[0]).casefold())
+    return bool(name) and known.issuperset(name) and all(map(_is_detail, lines[1:]))
+
+
+def _is_detail(line: str) -> bool:
+    """Numbers, addresses, or words that begin with capitals: "Jefa de Sistemas" is, "pero falta otra cosa" is not."""
+    if _DETAIL.search(line):
+        return len(line) <= _DETAIL_LIMIT
+    words = [word for word in _WORD.findall(line) if len(word) > 3]
+    return len(line) <= _DETAIL_LIMIT and bool(words) and all(word[0].isupper() for word in words)
 
 
 def ticket_word(command: TicketCommand, language: str) -> str:

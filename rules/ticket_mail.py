@@ -49,7 +49,7 @@ class _Done:
 def by_command(case: Case) -> Outcome:
     """Gate: the mail is one command about tickets, by somebody who takes part in one or is registered."""
     mail, facts = case.mail, case.facts
-    order = read_ticket_command(mail.text)
+    order = read_ticket_command(mail.text, mail.author)
     if order is None:
         return "no"
     if mail.envelope.source is Source.ARCHIVE or mail.kind is not MailKind.PERSON:

@@ -12,6 +12,7 @@ from rules.ticket_commands import (
     read_ticket_command,
     ticket_word,
 )
+from values.mail import Mailbox
 from values.vocabulary import TicketCommand
 
 CLOSE, REOPEN, STATUS, ALL, CC, HELP = TicketCommand
@@ -61,6 +62,34 @@ def test_whom_a_command_names(text: str, colleague: str | None) -> None:
 )
 def test_what_is_text(text: str) -> None:
     assert read_ticket_command(text) is None
+
+
+LUCIA = Mailbox(address="lucia.ortega@acme.test", name="Lucía Ortega")
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        *("Lucía Ortega", "\nLucía", "\nGracias,\nLucía", "\nSaludos\n\nLucía Ortega\nJefa de Sistemas\nAcme S.A."),
+        *("Lucia Ortega\n+34 600 100 200\nwww.acme.test", "Un saludo,\nLUCÍA ORTEGA\nlucia.ortega@acme.test"),
+    ],
+)
+def test_a_signature_below_is_no_text(below: str) -> None:
+    assert read_ticket_command(f"Resuelto\n{below}", LUCIA) == TicketOrder(command=CLOSE)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        *("Gracias", "Pedro", "Lucía\npero falta otra cosa", "Lucía no está", "pero solo el primero\nLucía", "no"),
+        *(
+            "Lucía\n" + "Acme\n" * 9,
+            "Lucía\nMadrid\n¿y el otro caso 1042 cuándo se va a resolver, por favor? " + "x" * 40,
+        ),
+    ],
+)
+def test_words_below_that_are_no_signature_make_it_a_text(below: str) -> None:
+    assert read_ticket_command(f"Resuelto\n{below}", LUCIA) is None
 
 
 @pytest.mark.parametrize(
