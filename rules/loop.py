@@ -104,6 +104,8 @@ def _report(facts: FormFacts) -> tuple[MailKind, str] | None:
         return None
     if facts.report.feedback_type:
         return MailKind.COMPLAINT, f"feedback-report {facts.report.feedback_type}"
+    if not facts.report.recipients:
+        return MailKind.BOUNCE, "delivery-report without recipients"
     actions = {recipient.action for recipient in facts.report.recipients}
     for action, kind in (("failed", MailKind.BOUNCE), ("delayed", MailKind.DELAYED)):
         if action in actions:

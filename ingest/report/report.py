@@ -18,6 +18,7 @@ from ingest.report.text import (
     LINES_CAP,
     REPLY_CODE,
     TEXT_CAP,
+    action_of,
     addresses,
     codes,
     copy_starts,
@@ -111,7 +112,7 @@ def read_report(parts: ReportParts) -> DeliveryReport | None:
         recipients = _read_status_parts(parts)
         if not recipients and _is_report(parts):
             recipients = _read_written_fields(parts) or _read_for_people(parts)
-        found = DeliveryReport(recipients=recipients) if recipients else None
+        found = DeliveryReport(recipients=recipients) if recipients or _is_failure_of_nobody(parts) else None
     if found is None:
         return None
     ids = _original_ids(parts)
@@ -226,10 +227,8 @@ def _read_for_people(parts: ReportParts) -> tuple[ReportedRecipient, ...]:
 def _is_report(parts: ReportParts) -> bool:
     """Two signs are needed: of the form (who wrote it, about what), and of the text."""
     subject = squeezed(parts.header("subject"))
-    author = squeezed(parts.header("from"))
     content_type = parts.header("content-type").lower()
-    local = author.rpartition("<")[2].lstrip('"')
-    daemon = any(local.startswith(word) for word in DAEMONS) or any(word in author for word in DAEMON_NAMES)
+    daemon = _is_daemon(parts)
     report_type = "multipart/report" in content_type and "delivery-status" in content_type
     if _ANSWERED.match(subject) and not daemon and not report_type:
         return False  # somebody answers or forwards a report
@@ -241,6 +240,19 @@ def _is_report(parts: ReportParts) -> bool:
     if told or report_type or any(phrase in text for phrase in FAILURE_TEXTS):
         return True
     return bool(codes(text)) or (daemon and bool(REPLY_CODE.search(text)))
+
+
+def _is_failure_of_nobody(parts: ReportParts) -> bool:
+    """A daemon says that a mail failed, and names no address that can be read: a bounce all the same."""
+    subject, text = squeezed(parts.header("subject")), squeezed(parts.text[:TEXT_CAP])
+    says = any(phrase in text for phrase in FAILURE_TEXTS) or any(phrase in subject for phrase in FAILURE_SUBJECTS)
+    return says and _is_daemon(parts) and _is_report(parts) and action_of(f"{subject} {text}") == "failed"
+
+
+def _is_daemon(parts: ReportParts) -> bool:
+    author = squeezed(parts.header("from"))
+    local = author.rpartition("<")[2].lstrip('"')
+    return any(local.startswith(word) for word in DAEMONS) or any(word in author for word in DAEMON_NAMES)
 
 
 # --- the returned message, and small tools --------------------------------------------------------------------------

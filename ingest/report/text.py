@@ -25,8 +25,10 @@ from ingest.report.words import (
     REASON_PHRASES,
     RECIPIENT_ENDS,
     RECIPIENT_WORDS,
+    SENDER_TEXTS,
     TO_ENDS,
     TRANSIENT_TEXTS,
+    TRIED_ENDS,
     VERSION_WORDS,
 )
 from values.mail import ReportedRecipient
@@ -40,6 +42,7 @@ _CONTEXT_LINES = 14  # lines from an address on that speak about it
 
 _ADDRESS = re.compile(r"(?<![\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{1,128}@[\w-][\w.-]{0,254}")
 _QUOTED_ADDRESS = re.compile(r'"[^"\s@]{1,64}"@[\w-][\w.-]{0,254}')
+_EXPANDED = re.compile(r"\(expanded from:? {0,3}<?([^\s<>()@]{1,128}@[\w-][\w.-]{0,254})>?\)", re.I)  # Postfix
 ENHANCED = re.compile(r"(?<![\d.])([245]\.[0-7]\.\d{1,3})(?![\d.]*\d)")  # RFC 3463 §2; not a piece of an IP address
 REPLY_CODE = re.compile(
     r"(?<![\d.,/-])(?<![\da-f:]:)([45][0-5]\d)(?=[\s,;-]|$)(?! (?:bytes|octets|seconds|lines|characters|kb)\b)"
@@ -59,7 +62,7 @@ def read_text(
     report = lines[: copy_starts(lines)]
     told = squeezed("\n".join(report))
     whole = squeezed(subject) + " " + told
-    action = _action_of(whole)
+    action = action_of(whole)
     own = {a.lower() for a in addresses(author)}
     places = _failed_places(report, own) or _failed_places(lines, own)
     if listed:
@@ -78,7 +81,8 @@ def read_text(
         near = judged(address, action, None, " ".join(report[n:end])) if len(places) > 1 else about_all
         if near.status is None and near.reason is None and near.permanent is None:
             near = about_all
-        found.append(replace(near, address=address))
+        expanded = _EXPANDED.search(" ".join(report[n : n + 2]))
+        found.append(replace(near, address=address, original_address=expanded[1] if expanded else None))
     return merged(found)
 
 
@@ -90,7 +94,7 @@ def copy_starts(lines: list[str]) -> int:
             return n
         if len(bare) > 120 or not any(phrase in bare for phrase in COPY_PHRASES):
             continue
-        if bare[:2] in ("--", "==", "**", "__") or bare.endswith((":", "---", "===", "***")):
+        if bare[:2] in ("--", "==", "**", "__") or bare.endswith((":", "---", "===", "***", "follows.")):
             return n
     return len(lines)
 
@@ -107,6 +111,8 @@ def _failed_places(lines: list[str], own: set[str]) -> list[tuple[int, str]]:
         for match in islice(chain(_QUOTED_ADDRESS.finditer(line), _ADDRESS.finditer(line)), 20):
             address = match[0].rstrip(".-")
             rank = _rank(lowered[: match.start()], failing)
+            if rank and _is_sender(lowered, match.start(), match.end()):
+                rank = 0
             if rank and address.lower() not in own and _plausible(address):
                 ranked.append((rank, n, address))
     best = max((rank for rank, _, _ in ranked), default=0)
@@ -119,6 +125,8 @@ def _rank(before: str, failing: bool) -> int:
     `failing`: the line gives a code or a reason. An address that merely occurs is an example or a contact, not counted.
     """
     label = before.rstrip(" \t<\"'([`*").lstrip(" \t>*-")
+    if label.endswith(TRIED_ENDS):
+        return 3
     if label.endswith(OTHER_ENDS) or label.rpartition(" ")[2] in OTHER_WORDS:
         return 0
     if not any(c.isalnum() for c in label):
@@ -132,7 +140,15 @@ def _rank(before: str, failing: bool) -> int:
     return 3 if failing else 0
 
 
-def _action_of(text: str) -> str:
+def _is_sender(lowered: str, start: int, end: int) -> bool:
+    """Whether the line speaks of this address as of the sender that was refused (RFC 5321 §3.3: at MAIL FROM)."""
+    if not any(phrase in lowered for phrase in SENDER_TEXTS):
+        return False
+    said = lowered[end : end + 40].lstrip(">:;, )'\"")
+    return said.startswith("sender ") or any(c.isalnum() for c in lowered[:start])
+
+
+def action_of(text: str) -> str:
     if any(phrase in text for phrase in GAVE_UP_TEXTS):
         return "failed"
     if any(phrase in text for phrase in DELAY_TEXTS):

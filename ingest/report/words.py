@@ -39,7 +39,10 @@ REASON_PHRASES: tuple[tuple[str, bool | None, tuple[str, ...]], ...] = (
             exceeds allotted size | exceeds the quota | over its quota | over disk quota | disk quota |
             quota violation | quota limit | insufficient disk space | not enough storage space |
             too much mail data | account is full | maildir over quota | boite du destinataire pleine |
-            boîte pleine | boîte aux lettres pleine | postfach voll | postfach ist voll | buzón lleno |
+            boîte pleine | exceeds allowed size | mailbox exceeds | quota has been exceeded | has exceeded its quota |
+            out of storage | storage limit | buzón está lleno | buzón de correo lleno | buzón de correo está lleno |
+            cuota excedida | cuota superada | superado la cuota | excedido la cuota | excedido su cuota | 満杯 |
+            boîte aux lettres pleine | postfach voll | postfach ist voll | buzón lleno |
             buzon lleno | casella piena | caixa postal cheia | メールボックスがいっぱい | 容量
         """),
     ),
@@ -149,6 +152,14 @@ REASON_PHRASES: tuple[tuple[str, bool | None, tuple[str, ...]], ...] = (
             cannot find your recipient | recipnotfound | mailbox not present | mailbox unavailable |
             recipient address rejected | recipient rejected | recipient no longer on server | rcptto not found |
             address rejected | address you entered couldn't be found | address couldn't be found | n'existe pas |
+            no valid recipient | no valid recipients | not in directory | not in the directory |
+            not found in the address book |
+            not in the address book | not found in the directory | no está en el directorio |
+            no figura en el directorio |
+            no se encuentra en el directorio | no se encontró el destinatario | destinatario no encontrado |
+            dirección no encontrada | destinatario desconocido | アドレスが見つかり | ディレクトリに |
+            アドレス帳に | 有効な宛先 |
+            受信者が見つかり |
             non recensé | utilisateur inconnu | destinataire inconnu | no existe | usuario desconocido |
             não existe | nao existe | inesistente | existiert nicht | nicht bekannt | empfänger unbekannt |
             finns inte | okänd mottagare | 宛先不明 | あて先のアドレス | 存在しません | 見つかりません | 不存在
@@ -214,7 +225,10 @@ REASON_PHRASES: tuple[tuple[str, bool | None, tuple[str, ...]], ...] = (
         True,
         _phrases("""
             sender address rejected | sender rejected | access denied | not allowed to send |
-            not authorized to send | message rejected | message refused | refused | rejected | not authorized |
+            not authorized to send | permission to post | not permitted to post | not allowed to post |
+            only members can post |
+            members only | only accepts messages from | message rejected | message refused | refused | rejected |
+            not authorized |
             not authorised | denied | restricted
         """),
     ),
@@ -302,7 +316,10 @@ FAILURE_TEXTS = _phrases("""
     user unknown | unknown user | mailbox is full | mailbox full | over quota | could not be sent |
     error was detected while processing | encountered an error | following addresses failed | following recipients |
     following recipient | following address | transcript of session | error transcript | failed recipient |
-    error-for: | final-recipient: | message rejected | has been rejected | was rejected | been blocked |
+    error-for: | final-recipient: | exceeds allowed size | no valid recipients | permission to post |
+    not allowed to post |
+    no fue posible entregar | no pudo entregarse | no se entregó | buzón está lleno | 配信に失敗 | 配送できません |
+    送信できませんでした | message rejected | has been rejected | was rejected | been blocked |
     no se pudo entregar | no se ha podido entregar | no pudo ser entregado | kunde inte levereras |
     nicht zugestellt | konnte nicht | n'a pas pu être | n'a pu être | impossibile | non è stato recapitato |
     não pôde ser entregue | nao pode ser | kunne ikke leveres | ei voitu toimittaa | 届けられません |
@@ -358,6 +375,7 @@ RECIPIENT_ENDS = _phrases("""
     to the following address: | violation for
 """)
 TO_ENDS = ("to:", "to", "to :", "an:", "para:", "a:", "till:")  # weaker: a report may repeat the returned mail's To
+TRIED_ENDS = ("tried to contact", "tried to reach")  # asked before the next, where "contact" is a help desk's address
 # Words right before an address that is somebody else's
 OTHER_WORDS = _phrases("""
     from | by | at | e-mail
@@ -367,7 +385,12 @@ OTHER_ENDS = _phrases("""
     envelope-from | reply-to: | return-path: | message-id: | message id: | id: | msgid= | references: |
     in-reply-to: | contact | contact: | email us at | email: | cc: | mailto: | http:// | https:// | von: | de: |
     de : | da: | dal: | från: | x-envelope-from: | errors-to: | list- | // | write to | please send | forward to |
-    forwarded from
+    forwarded from | expanded from | expanded from:
+""")
+# What a server says of the sender: an address in these words is not a recipient that failed
+SENDER_TEXTS = _phrases("""
+    sender address rejected | sender rejected | sender domain | sender verify failed | in reply to mail from |
+    mail from command | mail from:
 """)
 CONTACT_WORDS = _phrases("""
     contact | please send | for help | assistance | questions | support | report this | helpdesk | help desk |

@@ -53,6 +53,12 @@ REPORTS: list[tuple[str, MailKind, list[Row], bool]] = [
     ("google", MailKind.BOUNCE, [(LUCIA, "failed", "5.1.1", True, "userunknown")], False),
     ("spanish", MailKind.BOUNCE, [(LUCIA, "failed", None, True, "userunknown")], True),
     ("listed-nowhere", MailKind.BOUNCE, [(LUCIA, "failed", None, None, "mailboxfull")], True),
+    ("imail", MailKind.BOUNCE, [(LUCIA, "failed", None, None, "mailboxfull")], True),
+    ("daemon-without-address", MailKind.BOUNCE, [], False),
+    ("expanded-alias", MailKind.BOUNCE, [("l.perez@store.acme.test", "failed", None, True, "userunknown")], False),
+    ("sender-refused", MailKind.BOUNCE, [(LUCIA, "failed", "5.1.8", True, "rejected")], False),
+    ("group-refused", MailKind.BOUNCE, [(LUCIA, "failed", None, True, "rejected")], False),
+    ("spanish-directory", MailKind.BOUNCE, [(LUCIA, "failed", None, True, "userunknown")], False),
     ("arf-abuse", MailKind.COMPLAINT, [(LUCIA, "complaint", None, None, "feedback")], True),
     ("jmrp-complaint", MailKind.COMPLAINT, [(LUCIA, "complaint", None, None, "feedback")], True),
 ]
@@ -93,6 +99,12 @@ def test_every_file_is_in_a_table() -> None:
 
 def test_original_address_is_kept_apart() -> None:
     report = parsed("rfc3464-forwarded").report
+    assert report is not None
+    assert report.recipients[0].original_address == LUCIA
+
+
+def test_an_expanded_alias_is_the_original_address() -> None:
+    report = parsed("expanded-alias").report
     assert report is not None
     assert report.recipients[0].original_address == LUCIA
 
