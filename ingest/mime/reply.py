@@ -132,6 +132,7 @@ _ABOVE = re.compile(
     re.I,
 )
 _SIGNATURE = re.compile(r"(?:-- ?|--- ?|—|__ ?|–)$")
+_POSTSCRIPT = re.compile(r"\s{0,9}P\.?\s?[SD]\.?[:.,\s]", re.I)  # stays below a signature
 _LIST_RULE = re.compile(r"_{20,}$")
 _LIST_WORDS = ("mailing list", "listinfo", "unsubscribe", "@lists.")
 _DEVICE = re.compile(
@@ -181,6 +182,7 @@ class _Cutter:
             for line, head in zip(lines, self.heads, strict=True)
         ]
         self.ends = [head.rstrip(" *_").endswith((":", "：", ">", "-", "wrote", "Uhr")) for head in self.heads]
+        self._last_mark = max((at for at, mark in enumerate(self.marks) if mark), default=-1)
         self._labels: dict[int, str] = {}
         self.pieces: list[list[str]] = [[]]
         self.forwarded: list[str] = []
@@ -220,7 +222,7 @@ class _Cutter:
             if found := _INITIALS.match(self.heads[after]) if after < len(self.lines) else None:
                 self.initials = found[0]
             self.headed = after < len(self.lines) and bool(self.marks[after] or self.initials)
-            if not self.headed and self._said > 0:
+            if not self.headed and self._said > 0 and not self._quotes_follow(after):
                 self._end()
             return after  # what follows unquoted may be the answer below the quote
         self._tries -= tried
@@ -313,6 +315,10 @@ class _Cutter:
     def _end(self) -> None:
         _back(self.pieces[-1])
         self.ended = True
+
+    def _quotes_follow(self, index: int) -> bool:
+        """Whether the client marks quoted lines, so that what stands unmarked below its heading is the author's."""
+        return self._last_mark >= index
 
     def _filled(self, index: int) -> int:
         """The first line from `index` on that is not empty."""
@@ -415,16 +421,19 @@ def _without_signature(lines: list[str], piece: int) -> list[str]:
     """`lines` up to the signature. A mail (its first piece) that is nothing but a signature keeps it."""
     first = next((number for number, line in enumerate(lines) if line.strip()), 0) if piece == 0 else -1
     end = len(lines)
+    postscript = len(lines)
     for number in range(len(lines) - 1, first, -1):
         line = lines[number].strip("\xa0")
         if end - number <= 10 and _LIST_RULE.match(line):
             said = " ".join(lines[number:end])[: 10 * _LINE_CAP].lower()
             end = number if any(word in said for word in _LIST_WORDS) else end
+        if _POSTSCRIPT.match(line):
+            postscript = number
         if (_SIGNATURE.match(line) and end - number <= 40) or (
             len(line) <= 160 and end - number <= 12 and _DEVICE.match(line.strip("*_<>[ "))
         ):
             end = number
-    return lines[:end]
+    return lines[:end] + lines[max(postscript, end) :]
 
 
 # -- language

@@ -66,6 +66,15 @@ def test_a_list_footer() -> None:
     assert written_now(f"{NEW}\n{'_' * 47}\nmore of it") == f"{NEW}\n{'_' * 47}\nmore of it"
 
 
+def test_a_postscript_below_the_line_of_a_phone_stays() -> None:
+    assert written_now(f"{NEW}\n\nSent from my iPhone\nP.S. and this") == f"{NEW}\n\nP.S. and this"
+
+
+def test_words_between_a_heading_and_the_quoted_lines_stay() -> None:
+    heading = "On Tue, Nov 24, 2026 at 10:00 AM Anna <anna@nordvik.test> wrote:"
+    assert written_now(f"Hi\n\n{heading}\n\nfirst\n{QUOTE}\nsecond") == "Hi\n\nfirst\nsecond"
+
+
 def test_words_below_a_signature_and_a_quote_stay() -> None:
     assert written_now(f"{NEW}\n\n-- \nSu\n\n{QUOTE}\n\nP.S. and this") == f"{NEW}\n\n\nP.S. and this"
     assert written_now(f"{NEW}\n\n{QUOTE}\n\n-- \nSu") == NEW
