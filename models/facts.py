@@ -15,7 +15,7 @@ from sqlmodel import Session
 from models.access.facts import gather_access
 from models.db.columns import storable
 from models.db.keys import address_key, anchor_key
-from models.inbound.ledger import LEDGER
+from models.inbound.ledger import LEDGER, evidence_of
 from models.inbound.spent_proof import SPENT_PROOF
 from models.outbox.outbox import OUTBOX, RECIPIENT_HEALTH, SUPPRESSION
 from models.people.agent import AGENT
@@ -44,7 +44,7 @@ from values.decision import (
     SentCounts,
     TicketFact,
 )
-from values.vocabulary import AgentNotices, Belief, MailName, ParticipantRole, SeatState
+from values.vocabulary import AgentNotices, MailName, ParticipantRole, SeatState
 
 COUNT_CAP = 1000  # a count of this much means "too many"
 ANCHOR_CAP = 100  # Message-IDs of one mail that are looked up, the nearest first
@@ -71,7 +71,9 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
         clues=clues,
         second_copy_of=before.id,
         second_copy_state=before.state,
-        second_copy_belief=Belief(before.auth["belief"]) if before.auth else None,
+        second_copy_reason=before.reason,
+        second_copy_ticket=before.ticket,
+        second_copy_auth=evidence_of(before.auth) if before.auth else None,
         message_id_recorded=bool(before.message_id_recorded),
         agent=next((agent for agent in agents if agent.address == clues.author), None),
         contact=contact,
@@ -372,6 +374,8 @@ _copy = LEDGER.alias("copy")
 _BEFORE = sa.select(
     _copy.c.id,
     _copy.c.state,
+    _copy.c.reason,
+    _copy.c.ticket,
     _copy.c.auth,
     # "> 0" and not "IS NOT NULL": a range that the index answers, however many held mails repeat the id
     sa.exists().where(LEDGER.c.message_id == _P("id"), LEDGER.c.article > 0, _other).label("message_id_recorded"),

@@ -53,6 +53,7 @@ from values.decision import (
     Release,
     RotateToken,
     SpendProof,
+    TakePlace,
     Unsuppress,
 )
 from values.errors import PostdeskError
@@ -88,6 +89,7 @@ def record(
         work.do(action)
     values = work.decided()
     if before:
+        values |= {"first_key": mail.content_key} if work.takes_place else {}
         connection.execute(sa.update(LEDGER).where(LEDGER.c.id == mail.spool_id).values(**values))
         if decision.state is not LedgerState.HELD:
             settle(session, mail.spool_id, HeldState.RELEASED, release.by if release else again_by, now)
@@ -150,6 +152,7 @@ class _Work:
         self.opened: int | None = None
         self.article: int | None = None
         self.copy_of: str | None = None
+        self.takes_place = False
         self.holds: list[Hold] = []
         self.access: list[AccessAction] = []
 
@@ -168,6 +171,10 @@ class _Work:
                 self.holds.append(action)
             case NoteSecondCopy():
                 self.copy_of = action.of
+            case TakePlace():
+                self.takes_place = True
+                first = sa.update(LEDGER).where(LEDGER.c.id == action.of)
+                self._session.connection().execute(first.values(first_key=None))
             case RotateToken():
                 rotate_token(self._session, action.participant)
             case LearnContact():

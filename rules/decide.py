@@ -45,9 +45,9 @@ def decide(mail: ParsedMail, facts: Facts, policy: Policy, now: datetime) -> Dec
     for name, gate in GATES_OF_RELEASED if facts.release else GATES:
         outcome = gate(case)
         if isinstance(outcome, Decision):
-            return _told(case, outcome, (*trace, f"{name}: {outcome.reason.value}"))
+            return _told(case, duplicate.settled(case, outcome), (*trace, f"{name}: {outcome.reason.value}"))
         trace.append(f"{name}: {outcome}")
-    return _told(case, accept.accept(case), tuple(trace))
+    return _told(case, duplicate.settled(case, accept.accept(case)), tuple(trace))
 
 
 def _told(case: Case, decision: Decision, trace: tuple[str, ...]) -> Decision:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from values.access import AccessAction, AccessFacts, Asked
-from values.mail import DeliveryReport, Mailbox
+from values.mail import AuthEvidence, DeliveryReport, Mailbox
 from values.vocabulary import (
     AgentNotices,
     Answer,
     ArticleKind,
-    Belief,
     ColleaguePolicy,
     LedgerState,
     MailName,
@@ -179,7 +178,9 @@ class Facts:
     clues: Clues = Clues(spool_id="", content_key="")  # what these facts answer
     second_copy_of: str | None = None  # ledger id with the same content key
     second_copy_state: LedgerState | None = None  # what became of that first copy
-    second_copy_belief: Belief | None = None  # whether its author was believed
+    second_copy_reason: Reason | None = None
+    second_copy_ticket: int | None = None
+    second_copy_auth: AuthEvidence | None = None  # what was found out about its author
     message_id_recorded: bool = False  # another mail with this very Message-ID is an article already
     agent: AgentFact | None = None
     contact: ContactFact | None = None
@@ -296,6 +297,13 @@ class NoteSecondCopy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakePlace:
+    """From now on copies are copies of this mail, not of the changed one that came first."""
+
+    of: str  # ledger id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RotateToken:
     participant: int
 
@@ -338,6 +346,7 @@ Action = (
     | Hold
     | Discard
     | NoteSecondCopy
+    | TakePlace
     | RotateToken
     | LearnContact
     | Unsuppress

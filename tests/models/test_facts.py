@@ -27,6 +27,7 @@ from models.record import record
 from models.tickets.ticket import TICKET
 from tests.models.made import NOW, Desk, a_mail, adding, clues_of, holding, make_desk, opening
 from values.decision import CheckedToken, Clues, Facts, Notice, Release, SentCounts
+from values.mail import AuthEvidence
 from values.vocabulary import AgentNotices, LedgerState, MailName, MatchedBy, SuppressionReason
 
 
@@ -168,7 +169,7 @@ def test_a_second_copy_is_known_with_what_became_of_the_first(database: sa.Engin
     do(database, first, opening(first, customer=desk.acme))
     facts = find(database, clues_of(a_mail("A2", content_key="same", message_id="m@acme.test")))
     assert (facts.second_copy_of, facts.second_copy_state) == ("A1", LedgerState.TICKET_OPENED)
-    assert facts.second_copy_belief == "unproved" and facts.message_id_recorded
+    assert facts.second_copy_auth == AuthEvidence() and facts.second_copy_ticket == 1001 and facts.message_id_recorded
     itself = find(database, clues_of(first))
     assert itself.second_copy_of is None and not itself.message_id_recorded
     held = a_mail("A3", message_id="h@acme.test")

@@ -45,7 +45,7 @@ from values.decision import (
     SentCounts,
     Unsuppress,
 )
-from values.mail import AttachmentRef, DeliveryReport, Mailbox, ParsedMail, ReportedRecipient
+from values.mail import AttachmentRef, AuthEvidence, DeliveryReport, Mailbox, ParsedMail, ReportedRecipient
 from values.vocabulary import (
     ArticleKind,
     AuthorVerdict,
@@ -61,6 +61,7 @@ from values.vocabulary import (
 )
 
 U, R = Belief.UNPROVED, Belief.REFUTED
+FORGED = AuthEvidence(belief=R, dmarc_policy="reject")
 OFF = with_policy(authentication=False)
 BY_MAIL = with_policy(agent_by_mail=True)
 TOKEN = reply_address()
@@ -183,9 +184,10 @@ ROWS: list[Row] = [
     ("T22 copy of what was discarded", mail(), {"second_copy_of": "L1", "second_copy_state": DISCARDED}, OPENED,
      Reason.SUPERUSER),
     ("T22 copy of a forgery that was held", mail(),
-     {"second_copy_of": "L1", "second_copy_state": HELD, "second_copy_belief": R}, OPENED, Reason.SUPERUSER),
+     {"second_copy_of": "L1", "second_copy_state": HELD, "second_copy_auth": FORGED}, OPENED, Reason.SUPERUSER),
     ("T22 copy of a held mail", mail("x@evil.test"),
-     {"second_copy_of": "L1", "second_copy_state": HELD, "second_copy_belief": Belief.BELIEVED},
+     {"second_copy_of": "L1", "second_copy_state": HELD, "second_copy_auth": AuthEvidence(belief=Belief.BELIEVED),
+      "second_copy_reason": Reason.UNKNOWN_CUSTOMER},
      LedgerState.DUPLICATE, Reason.SECOND_COPY),
     ("merged ticket, by number", mail(subject="[PD-1000]"), {"tickets": MERGED}, ADDED, Reason.PARTICIPANT),
     ("merged ticket, by token", mail(to=(reply_address(number=1000),)), {"tickets": MERGED}, ADDED,

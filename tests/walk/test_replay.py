@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from ingest.auth.resolver import DnsResolver
 from ingest.auth.sender import authenticate
 from ingest.mime.parse import FileOctets
+from models.inbound.ledger import LEDGER
 from models.tickets.ticket import ARTICLE, PARTICIPANT, TICKET
 from rules.tokens import mint_reply_address
 from tests.dns_server import DnsServer
@@ -48,6 +49,7 @@ def desk(database: sa.Engine, tmp_path: Path) -> Iterator[SigningDesk]:
         ("_dmarc.staff.test", "TXT"): "v=DMARC1; p=reject",
         ("s._domainkey.staff.test", "TXT"): rsa_key().record,
         ("acme.test", "TXT"): "v=spf1 -all",
+        ("_dmarc.acme.test", "TXT"): "v=DMARC1; p=none",
         ("s._domainkey.acme.test", "TXT"): rsa_key().record,
     }
     with DnsServer(records) as dns:
@@ -161,3 +163,50 @@ def test_T12_words_that_another_content_type_shows_are_marked(desk: SigningDesk)
     (id,) = desk.take(again, to=to, reverse_path=SU)
     (article,) = only(desk.rows(ARTICLE), ledger=id)
     assert not article["marked"], "no Content-Type stands there, and the mail is what was signed"
+
+
+def _genuine(desk: SigningDesk, to: str) -> bytes:
+    raw = (
+        f"From: Su <{SU}>\r\nTo: {to}\r\nSubject: Another matter\r\nDate: {format_datetime(desk.time)}\r\n"
+        "Message-ID: <genuine@acme.test>\r\n\r\nThe import stops too.\r\n"
+    ).encode()
+    return sign(raw, "acme.test", include_headers=[b"from", b"to", b"subject", b"date", b"message-id"])
+
+
+CHANGED = {
+    "as a machine's": b"Auto-Submitted: auto-replied\r\n",
+    "as a circle": b"Received: by mx.evil.test; Tue, 24 Nov 2026 09:00:00 +0000\r\n" * 51,
+    "into another ticket": b"References: <first@acme.test>\r\n",
+    "into another ticket, as an answer": b"In-Reply-To: <first@acme.test>\r\n",
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED.keys())
+def test_T22_a_changed_copy_that_comes_first_swallows_nothing(desk: SigningDesk, change: bytes) -> None:
+    (first,) = desk.take(letter(SU, Message_ID="<first@acme.test>"))
+    genuine = _genuine(desk, desk.policy.mailboxes[0].address)
+    (changed,) = desk.take(change + genuine, reverse_path="x@evil.test")
+    ids = [desk.take(genuine, reverse_path=SU)[0] for _ in range(3)]
+    rows = [desk.ledger(id) for id in ids]
+    assert [row["state"] for row in rows] == [LedgerState.TICKET_OPENED, *2 * [LedgerState.DUPLICATE]], rows[0]["trace"]
+    assert rows[0]["ticket"] not in (desk.ledger(first)["ticket"], desk.ledger(changed)["ticket"])
+    assert [row["copy_of"] for row in rows] == [None, ids[0], ids[0]], "copies are copies of the genuine one now"
+    (again,) = desk.take(change + genuine, reverse_path="x@evil.test")
+    assert desk.ledger(again)["state"] is LedgerState.DUPLICATE
+
+
+def test_T22_a_forged_copy_that_was_held_and_then_the_genuine_mail_twice_is_one_ticket(desk: SigningDesk) -> None:
+    genuine = _genuine(desk, desk.policy.mailboxes[0].address)
+    desk.dns.zone["_dmarc.acme.test", "TXT"] = "v=DMARC1; p=reject"
+    forged = b"From:" + genuine.partition(b"\r\nFrom:")[2]  # without its signature
+    assert desk.ledger(desk.take(forged, reverse_path="x@evil.test")[0])["state"] is LedgerState.HELD
+    desk.take(genuine, genuine, reverse_path=SU)
+    desk.take(genuine, reverse_path=SU)
+    assert len(only(desk.rows(TICKET), subject="Another matter")) == 1
+    assert [row["auth"]["belief"] for row in only(desk.rows(LEDGER), state=LedgerState.TICKET_OPENED)] == ["believed"]
+
+
+def test_T22_a_copy_of_a_held_mail_that_would_be_held_as_well_is_a_copy(desk: SigningDesk) -> None:
+    stranger = letter("x@elsewhere.test", Message_ID="<x@elsewhere.test>")
+    states = [desk.ledger(id)["state"] for id in desk.take(stranger, stranger)]
+    assert states == [LedgerState.HELD, LedgerState.DUPLICATE]
