@@ -44,7 +44,7 @@ from values.decision import (
     SentCounts,
     TicketFact,
 )
-from values.vocabulary import AgentNotices, MailName, ParticipantRole, SeatState
+from values.vocabulary import AgentNotices, MailName, ParticipantRole, Reason, SeatState
 
 COUNT_CAP = 1000  # a count of this much means "too many"
 ANCHOR_CAP = 100  # Message-IDs of one mail that are looked up, the nearest first
@@ -473,12 +473,18 @@ _sent = _capped(  # what answers a proved command is no sign of a loop on the ti
     )
 )
 _SENT = sa.select(sa.literal("sent").label("way"), _sent.c.ticket, sa.func.count().label("n")).group_by(_sent.c.ticket)
-_received = _capped(
-    sa.select(LEDGER.c.ticket).where(LEDGER.c.author == _P("author"), LEDGER.c.received >= _hour, _other)
+_received = _capped(  # the newest, however many are sent in the author's name
+    sa.select(LEDGER.c.ticket, LEDGER.c.reason)
+    .where(LEDGER.c.author == _P("author"), LEDGER.c.received >= _hour, _other)
+    .order_by(LEDGER.c.received.desc())
 )
+# What nobody believes and what is only a copy counts against no author: a forger has as many as they like of them.
+_COUNTS_AGAINST_NOBODY = (Reason.UNBELIEVED, Reason.SECOND_COPY)
 _COUNTS = sa.union_all(
     _SENT,
-    sa.select(sa.literal("received"), _received.c.ticket, sa.func.count()).group_by(_received.c.ticket),
+    sa.select(sa.literal("received"), _received.c.ticket, sa.func.count())
+    .where(_received.c.reason.not_in(_COUNTS_AGAINST_NOBODY))
+    .group_by(_received.c.ticket),
 )
 _UNKNOWN = (  # the word stands in the statement, as in the partial index that answers it; the budgets keep it short
     sa.select(OUTBOX.c.recipient_key, OUTBOX.c.created)

@@ -53,7 +53,7 @@ class Counts(StrEnum):
 
     AUTHOR = "the author"
     CLAIM = "whoever claims to be the author"
-    CLIENT = "the client"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ POWERS: dict[Proof, Powers] = {
     Proof.WORDS_OPEN: _powers(False, Article.MARKED, True, Change.KEYED, False, Counts.CLAIM, 2),
     Proof.UNASKED: _powers(False, Article.OF_KNOWN, True, Change.YES, True, Counts.AUTHOR, 1),
     Proof.NONE: _powers(False, Article.OF_KNOWN, False, Change.KEYED, False, Counts.CLAIM, 1),
-    Proof.REFUTED: _powers(False, Article.HELD, False, Change.NO, False, Counts.CLIENT, 0),
+    Proof.REFUTED: _powers(False, Article.HELD, False, Change.NO, False, Counts.NOBODY, 0),
 }
 
 

@@ -28,7 +28,7 @@ from models.tickets.ticket import TICKET
 from tests.models.made import NOW, Desk, a_mail, adding, clues_of, holding, make_desk, opening
 from values.decision import CheckedToken, Clues, Facts, Notice, Release, SentCounts
 from values.mail import AuthEvidence
-from values.vocabulary import AgentNotices, LedgerState, MailName, MatchedBy, SuppressionReason
+from values.vocabulary import AgentNotices, LedgerState, MailName, MatchedBy, Reason, SuppressionReason
 
 
 @pytest.fixture
@@ -211,6 +211,14 @@ def test_what_left_and_came_is_counted(database: sa.Engine, desk: Desk) -> None:
     unknown = find(database, clues_of(a_mail("A9", author="a@new.test"))).sent
     assert (unknown.unknown_to_author_last_day, unknown.unknown_to_domain_last_day) == (1, 2)
     assert unknown.unknown_total_last_hour == 2
+
+
+def test_T26_what_nobody_believes_counts_against_no_author(database: sa.Engine, desk: Desk) -> None:
+    """Else 62 forged mails close the portal's forms to their true author, and five silence a colleague's."""
+    for n, reason in enumerate((Reason.UNBELIEVED, Reason.SECOND_COPY, Reason.COLLEAGUE_WITHOUT_SEAT)):
+        mail = a_mail(f"A{n}")
+        do(database, mail, replace(holding(), reason=reason))
+    assert find(database, clues_of(a_mail("A9"))).sent.from_author_last_hour == 1
 
 
 def test_T26_what_answers_an_order_counts_for_the_author_and_not_for_the_ticket(
