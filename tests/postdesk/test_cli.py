@@ -190,6 +190,7 @@ def test_exit_status(desk: TestDesk, words: tuple[str, ...], status: int, told: 
 
 def test_a_held_mail_is_released_into_a_ticket(tmp_path: Path) -> None:
     desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    desk.run("agent", "add", "anna@nordvik.test", "--name", "Anna Berg")
     desk.run("customer", "add", "Harbour Tools", "--domain", "harbour.example")
     Spool(tmp_path / "spool").put(_envelope("sam@unknown.example"), STRANGERS_MAIL.as_bytes())
     desk.run("work", "--until-idle")
