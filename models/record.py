@@ -25,6 +25,7 @@ from models.inbound.ledger import LEDGER
 from models.inbound.spent_proof import spend
 from models.outbox.outbox import OUTBOX, count_hard_bounce, enqueue, suppress, unsuppress
 from models.people.customer import learn_contact
+from models.tickets.event import note_event
 from models.tickets.ticket import (
     NewArticle,
     NewTicket,
@@ -38,6 +39,7 @@ from models.tickets.ticket import (
     update_ticket,
 )
 from values.access import AccessAction
+from values.actor import DESK, Actor
 from values.decision import (
     AddArticle,
     Decision,
@@ -58,7 +60,17 @@ from values.decision import (
 )
 from values.errors import PostdeskError
 from values.mail import AuthEvidence, Envelope, Mailbox, ParsedMail, SpooledMail
-from values.vocabulary import ArticleKind, HeldState, LedgerState, OutboxStatus, ParticipantRole, Reason
+from values.vocabulary import (
+    ArticleKind,
+    Door,
+    HeldState,
+    LedgerState,
+    OutboxStatus,
+    ParticipantRole,
+    Reason,
+    Source,
+    TicketEventKind,
+)
 
 _NOBODY = Mailbox(address="")
 
@@ -147,6 +159,8 @@ class _Work:
         self._session = session
         self._mail = mail
         self._decision = decision
+        self._door = Door.PAGE if mail.envelope.source is Source.PORTAL else Door.MAIL
+        self._by = Actor(who=address_key(mail.author.address) if mail.author else DESK, door=self._door)
         self._now = now
         self.ticket = decision.ticket
         self.opened: int | None = None
@@ -182,7 +196,7 @@ class _Work:
             case Unsuppress():
                 unsuppress(self._session, action.address)
             case PauseThread():
-                pause_thread(self._session, action.ticket, action.story)
+                pause_thread(self._session, action.ticket, action.story, self._now, Actor(door=self._door))
             case SpendProof():
                 spend(self._session, action.key, self._mail.spool_id, self._now)
             case Discard():
@@ -225,12 +239,15 @@ class _Work:
 
     def _add(self, action: AddArticle) -> None:
         self.ticket = action.ticket
-        customer = update_ticket(self._session, action.ticket, self._now, status=action.status, fields=action.fields)
+        customer = update_ticket(
+            self._session, action.ticket, self._now, self._by, status=action.status, fields=action.fields
+        )
         self._write(action.ticket, action.author, action.kind, action.marked, action.proposed_cc)
         self._join(action.ticket, action.cc)
         self._anchor(action.ticket, customer, action.anchors)
         if action.assignee is not None:
-            assign_if_free(self._session, action.ticket, action.assignee)
+            agent = (action.assignee, address_key(action.author.address))
+            assign_if_free(self._session, action.ticket, agent, self._now, self._by)
 
     def _note(self, ticket: int) -> None:
         """A machine's mail on a ticket: shown, and nothing changes."""
@@ -277,11 +294,14 @@ class _Work:
             proposed_cc=proposed_cc,
             attachments=mail.attachments,
         )
-        self.article = add_article(self._session, ticket, new, self._now)
+        opens = ticket == self.opened
+        self.article = add_article(self._session, ticket, new, self._now, self._door, opens=opens)
 
     def _join(self, ticket: int, cc: Iterable[Mailbox]) -> None:
         for box in cc:
             join_ticket(self._session, ticket, box.address, ParticipantRole.CC, name=box.name)
+            kind, who = TicketEventKind.PARTICIPANT, address_key(box.address)
+            note_event(self._session, (ticket,), kind, self._by, self._now, now=who)
 
     def _anchor(self, ticket: int, customer: int | None, ids: tuple[str, ...]) -> None:
         own = (self._mail.message_id,) if self._mail.message_id else ()

@@ -13,7 +13,7 @@ from models.people import agent as staff
 from models.people import contract, customer
 from models.sessions import link as one_use
 from models.sessions import rate_limit, web_session
-from models.tickets import ticket
+from models.tickets import event, ticket
 
 metadata = SQLModel.metadata
 
@@ -23,6 +23,7 @@ __all__ = [
     "contract",
     "customer",
     "desk",
+    "event",
     "fetching",
     "held",
     "inbound",

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from models.blobs.store import is_store_away
 from models.db.engine import is_lost_race, is_outage
 from models.views.conversation import Conversation, Remembered, find_conversation, remember
+from models.views.history import list_history
 from models.views.ticket_lists import Place, Wanted, list_customer_tickets
 from models.views.ticket_scope import list_openable_customers, list_visible_customers
 from models.views.viewer import Viewer
@@ -221,10 +222,11 @@ def _show(
     now, said = parts.now(), request.query_params.get("said", "")
     is_closed = found.status is TicketStatus.CLOSED
     late = is_closed and (found.closed_at is None or now - found.closed_at > parts.policy.reopen_window)
+    history = parts.read(lambda session: list_history(session, found.number, outside=True))
     pictures = {file.id for article in found.articles for file in article.files if may_be_picture(file)}
     return page(
         request, "ticket", status, ticket=found, typed=typed, wrong=wrong or {}, key=new_key(now), now=now, late=late,
-        is_closed=is_closed, said=said if said in SAID else "", pictures=pictures,
+        is_closed=is_closed, said=said if said in SAID else "", pictures=pictures, history=history,
         days=parts.policy.reopen_window // timedelta(days=1),
     )  # fmt: skip
 

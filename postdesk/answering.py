@@ -15,9 +15,10 @@ from models.facts import gather
 from models.outbox.outbox import enqueue, find_suppression
 from models.tickets.ticket import NewArticle, add_article, assign_if_free, join_ticket, update_ticket
 from rules.reply import answer
+from values.actor import Actor
 from values.decision import Clues
 from values.mail import Mailbox
-from values.vocabulary import ArticleKind, ParticipantRole
+from values.vocabulary import ArticleKind, Door, ParticipantRole
 
 
 def answer_ticket(
@@ -46,15 +47,16 @@ def _answer(
             return f"{by} is no agent; add one with `postdesk agent add`"
         if ticket is None:
             return f"{number}: there is no such ticket; see `postdesk ticket list`"
+        actor = Actor(who=agent.address, door=Door.COMMAND)
         author = Mailbox(address=agent.address, name=agent.name)
         kind = ArticleKind.NOTE if note else ArticleKind.OUTBOUND
         article = add_article(
-            session, ticket.number, NewArticle(kind=kind, author=author, text=text, full_text=text), now
+            session, ticket.number, NewArticle(kind=kind, author=author, text=text, full_text=text), now, Door.COMMAND
         )
         join_ticket(session, ticket.number, agent.address, ParticipantRole.AGENT, name=agent.name)
-        assign_if_free(session, ticket.number, agent.id)
+        assign_if_free(session, ticket.number, (agent.id, agent.address), now, actor)
         status, notices = answer(ticket, agent, f"article:{article}", note=note, close=close, zone=zone)
-        update_ticket(session, ticket.number, now, status=status)
+        update_ticket(session, ticket.number, now, actor, status=status)
         outbox = enqueue(session, notices, now, article=article)
         append(session, now, who=agent.address, what=f"ticket.{kind}", subject=f"ticket:{ticket.number}", via="command")
         found = {notice.recipient: find_suppression(session, notice.recipient) for notice in notices}

@@ -177,6 +177,29 @@ class ParticipantRole(StrEnum):
     LEFT = "left"  # takes part no more: no mail, no reply address
 
 
+class Door(StrEnum):
+    """By which way somebody acted on the desk."""
+
+    MAIL = "mail"
+    PAGE = "page"
+    COMMAND = "command"
+    JOB = "job"
+    API = "api"
+
+
+class TicketEventKind(StrEnum):
+    """What can happen to a ticket."""
+
+    OPENED = "opened"
+    ARTICLE = "article"
+    STATUS = "status"
+    ASSIGNEE = "assignee"
+    REQUESTER = "requester"  # it passed to another contact
+    PARTICIPANT = "participant"  # somebody takes part from now on
+    PAUSED = "paused"  # automatic email stopped
+    RESUMED = "resumed"
+
+
 class MailName(StrEnum):
     """Every mail that we send; each has a folder of this name under templates/mail/."""
 

@@ -34,6 +34,7 @@ from values.access import (
     ReserveSeat,
     TurnSeat,
 )
+from values.actor import Actor
 from values.decision import Notice
 from values.errors import PostdeskError
 from values.vocabulary import AccessKind, AccessState, Belief, LinkPurpose, MailName, SeatState
@@ -135,7 +136,8 @@ class _Work:
                 self._turn(action)
             case PassTickets():
                 giver, taker = self._person(action.giver), self._person(action.taker)
-                detail = {"tickets": pass_tickets(self._session, action.customer, giver, taker)}
+                by = Actor.of(self._who, self._via)
+                detail = {"tickets": pass_tickets(self._session, action.customer, giver, taker, self._now, by)}
                 self._tell("tickets.pass", f"customer:{action.customer}", detail | {"from": giver[0], "to": taker[0]})
             case FlagSeat():
                 self._write(sa.update(SEAT).where(SEAT.c.id == action.seat).values(flag=action.flag))

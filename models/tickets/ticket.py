@@ -9,10 +9,12 @@ from sqlmodel import Field, Session, SQLModel
 
 from models.db.columns import Json, insert_new, storable, table_of, words
 from models.db.keys import address_key, anchor_key
+from models.tickets.event import TICKET_EVENT, note_event
+from values.actor import Actor
 from values.decision import Fields
 from values.errors import PostdeskError
 from values.mail import AttachmentRef, Mailbox
-from values.vocabulary import ArticleKind, ParticipantRole, Priority, TicketStatus
+from values.vocabulary import ArticleKind, Door, ParticipantRole, Priority, TicketEventKind, TicketStatus
 
 _NOT_STATED = Fields()
 
@@ -178,8 +180,13 @@ def open_ticket(session: Session, new: NewTicket, now: datetime) -> int:
     return number
 
 
-def add_article(session: Session, ticket: int, new: NewArticle, now: datetime) -> int:
-    """Write an article and its attachments; return its id. The ticket itself is `update_ticket`'s."""
+def add_article(
+    session: Session, ticket: int, new: NewArticle, now: datetime, door: Door, *, opens: bool = False
+) -> int:
+    """Write an article and its attachments; return its id. The ticket itself is `update_ticket`'s.
+
+    `door`: the way its author took. `opens`: it is the first of a ticket that was just opened.
+    """
     connection = session.connection()
     row = {
         "ticket": ticket,
@@ -198,6 +205,8 @@ def add_article(session: Session, ticket: int, new: NewArticle, now: datetime) -
         "proposed_cc": [[storable(box.address), storable(box.name)] for box in new.proposed_cc] or None,
     }
     article = int(connection.execute(_ADD, row).scalar_one())
+    kind = TicketEventKind.OPENED if opens else TicketEventKind.ARTICLE
+    note_event(session, (ticket,), kind, Actor(who=address_key(new.author.address), door=door), now, article=article)
     if new.attachments:
         connection.execute(
             _ATTACH,
@@ -219,7 +228,13 @@ def add_article(session: Session, ticket: int, new: NewArticle, now: datetime) -
 
 
 def update_ticket(
-    session: Session, number: int, now: datetime, *, status: TicketStatus | None = None, fields: Fields = _NOT_STATED
+    session: Session,
+    number: int,
+    now: datetime,
+    by: Actor,
+    *,
+    status: TicketStatus | None = None,
+    fields: Fields = _NOT_STATED,
 ) -> int | None:
     """Something happened on a ticket: its next status (None = as it is), fields for those still empty.
 
@@ -228,6 +243,8 @@ def update_ticket(
     values: dict[str, object] = {"number": number, "now": now}
     values |= {f"new_{name}": storable(value) if value else None for name, value in _stated(fields).items()}
     if status is not None:
+        moved = {"number": number, "at": now, "who": storable(by.who), "door": by.door, "next": status}
+        session.connection().execute(_NOTE_MOVE, moved)
         values |= {"new_status": status, "new_closed_at": now if status is TicketStatus.CLOSED else None}
     row = session.connection().execute(_TOUCH if status is None else _MOVE, values).first()
     if row is None:
@@ -235,17 +252,20 @@ def update_ticket(
     return None if row.customer is None else int(row.customer)
 
 
-def assign_if_free(session: Session, number: int, agent: int) -> None:
-    """The ticket is this agent's from now on, where it is nobody's."""
+def assign_if_free(session: Session, number: int, agent: tuple[int, str], now: datetime, by: Actor) -> None:
+    """The ticket is this agent's, (id, address), from now on, where it is nobody's."""
     free = sa.update(TICKET).where(TICKET.c.id == number, TICKET.c.assignee.is_(None))
-    session.connection().execute(free.values(assignee=agent))
+    taken = session.connection().execute(free.values(assignee=agent[0]).returning(TICKET.c.id)).scalars().all()
+    note_event(session, taken, TicketEventKind.ASSIGNEE, by, now, now=agent[1])
 
 
-def release_tickets(session: Session, agent: int) -> int:
-    """The open tickets of this agent are nobody's from now on; how many."""
+def release_tickets(session: Session, agent: tuple[int, str], now: datetime, by: Actor) -> int:
+    """The open tickets of this agent, (id, address), are nobody's from now on; how many."""
     is_open = TICKET.c.status.not_in((TicketStatus.RESOLVED, TicketStatus.CLOSED))
-    released = sa.update(TICKET).where(TICKET.c.assignee == agent, is_open).values(assignee=None)
-    return session.connection().execute(released).rowcount
+    theirs = sa.update(TICKET).where(TICKET.c.assignee == agent[0], is_open)
+    released = session.connection().execute(theirs.values(assignee=None).returning(TICKET.c.id)).scalars().all()
+    note_event(session, released, TicketEventKind.ASSIGNEE, by, now, was=agent[1])
+    return len(released)
 
 
 def join_ticket(session: Session, ticket: int, address: str, role: ParticipantRole, *, name: str = "") -> int:
@@ -279,21 +299,25 @@ def anchor(session: Session, ticket: int, customer: int | None, message_ids: Ite
         connection.execute(insert_new(THREAD_ANCHOR, connection.dialect.name), rows)
 
 
-def pause_thread(session: Session, ticket: int, story: str) -> None:
-    """No more automatic mail on this ticket until an agent resumes it."""
-    session.connection().execute(
-        sa.update(TICKET).where(TICKET.c.id == ticket).values(paused=True, pause_story=storable(story))
-    )
+def pause_thread(session: Session, ticket: int, story: str, now: datetime, by: Actor) -> None:
+    """No more automatic email on this ticket until an agent resumes it."""
+    running = sa.update(TICKET).where(TICKET.c.id == ticket)
+    session.connection().execute(running.values(paused=True, pause_story=storable(story)))
+    note_event(session, (ticket,), TicketEventKind.PAUSED, by, now)
 
 
-def resume_thread(session: Session, ticket: int, now: datetime) -> bool:
+def resume_thread(session: Session, ticket: int, now: datetime, by: Actor) -> bool:
     """Automatic mail may leave on this ticket again. False where it was not paused."""
     paused = sa.update(TICKET).where(TICKET.c.id == ticket, TICKET.c.paused)
     statement = paused.values(paused=False, pause_story=None, resumed_at=now).returning(TICKET.c.id)
-    return session.connection().execute(statement).first() is not None
+    resumed = session.connection().execute(statement).scalars().all()
+    note_event(session, resumed, TicketEventKind.RESUMED, by, now)
+    return bool(resumed)
 
 
-def pass_tickets(session: Session, customer: int, giver: tuple[int, str], taker: tuple[int, str]) -> int:
+def pass_tickets(
+    session: Session, customer: int, giver: tuple[int, str], taker: tuple[int, str], now: datetime, by: Actor
+) -> int:
     """Open tickets of one contact, (id, address), pass to another, who takes part from now on; how many.
 
     Whoever takes part only as a stand-in leaves when the tickets pass on; the reply addresses made for him are void.
@@ -302,6 +326,7 @@ def pass_tickets(session: Session, customer: int, giver: tuple[int, str], taker:
     open_ = (TICKET.c.customer == customer, TICKET.c.contact == giver[0], TICKET.c.status != TicketStatus.CLOSED)
     passed = sa.update(TICKET).where(*open_).values(contact=taker[0]).returning(TICKET.c.id)
     tickets = list(connection.execute(passed).scalars())
+    note_event(session, tickets, TicketEventKind.REQUESTER, by, now, was=giver[1], now=taker[1])
     for ticket in tickets:
         join_ticket(session, ticket, taker[1], ParticipantRole.STAND_IN)
         who = PARTICIPANT.c.ticket == ticket
@@ -323,6 +348,19 @@ def _stated(fields: Fields) -> dict[str, str | None]:
     }
 
 
+# Before the ticket is changed: where it has this status already, nothing happens to it.
+_NOTE_MOVE = sa.insert(TICKET_EVENT).from_select(
+    ["ticket", "at", "kind", "who", "door", "was", "now"],
+    sa.select(
+        TICKET.c.id,
+        sa.bindparam("at", type_=TICKET_EVENT.c.at.type),
+        sa.literal(TicketEventKind.STATUS, TICKET_EVENT.c.kind.type),
+        sa.bindparam("who", type_=TICKET_EVENT.c.who.type),
+        sa.bindparam("door", type_=TICKET_EVENT.c.door.type),
+        sa.cast(TICKET.c.status, TICKET_EVENT.c.was.type),
+        sa.cast(sa.bindparam("next", type_=TICKET.c.status.type), TICKET_EVENT.c.now.type),
+    ).where(TICKET.c.id == sa.bindparam("number"), TICKET.c.status != sa.bindparam("next", type_=TICKET.c.status.type)),
+)
 _OPEN = sa.insert(TICKET).returning(TICKET.c.id)
 _TOUCH = (
     sa.update(TICKET)

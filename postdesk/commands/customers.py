@@ -408,6 +408,8 @@ def _change_agent(ctx: typer.Context, address: str, **wanted: Any) -> int:
     from models.desk.audit import append
     from models.people import agent as staff
     from models.tickets.ticket import release_tickets
+    from values.actor import Actor
+    from values.vocabulary import Door
 
     released = 0
 
@@ -416,7 +418,9 @@ def _change_agent(ctx: typer.Context, address: str, **wanted: Any) -> int:
         changed = staff.change_agent(session, address, **wanted)
         if changed.get("active") == "False":
             agent = staff.find_agent(session, address)
-            released = release_tickets(session, agent.id) if agent and agent.id is not None else 0
+            if agent and agent.id is not None:
+                by = Actor(door=Door.COMMAND)
+                released = release_tickets(session, (agent.id, agent.address), desk.now(), by)
         if changed:
             append(session, desk.now(), who="desk", what="agent.change", subject=address, via="command", detail=changed)
     said = ", ".join(f"{key} {value or 'desk'}" for key, value in changed.items())

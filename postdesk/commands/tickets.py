@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Tickets and their conversation.", no_args_is_help=True)
     group.command("list")(list_)
     group.command()(show)
+    group.command()(history)
     group.command()(reply)
     group.command()(resume)
     app.add_typer(group, name="ticket")
@@ -72,6 +73,23 @@ def show(ctx: typer.Context, number: Number, json_: JsonFlag = False) -> None:
     print(f"  {'participants':<16} {cell([_shown(person) for person in ticket['participants']])}")
     for article in ticket["articles"]:
         _show_article(article)
+
+
+def history(ctx: typer.Context, number: Number, json_: JsonFlag = False) -> None:
+    """What happened to a ticket: who did what, when, and by which way.
+
+    Example: postdesk ticket history 1042
+    """
+    from dataclasses import asdict
+
+    from models.db.engine import reading
+    from models.views.history import list_history
+
+    with reading(open_desk(ctx).engine) as session:
+        rows = [asdict(row) for row in list_history(session, number)]
+    if not rows:
+        no(f"{number}: there is no such ticket; see `postdesk ticket list`")
+    show_json(rows) if json_ else show_table("history", rows, ("at", "kind", "who", "door", "was", "now"))
 
 
 def _shown(person: dict[str, Any]) -> str:
@@ -125,11 +143,13 @@ def resume(ctx: typer.Context, number: Number, by: By = "desk") -> None:
     from models.db.engine import transaction
     from models.desk.audit import append
     from models.tickets.ticket import resume_thread
+    from values.actor import Actor
+    from values.vocabulary import Door
 
     desk = open_desk(ctx)
     now = desk.now()
     with transaction(desk.engine) as session:
-        if not resume_thread(session, number, now):
+        if not resume_thread(session, number, now, Actor(who=by, door=Door.COMMAND)):
             no(f"{number}: automatic mail does not rest on such a ticket; see `postdesk ticket show {number}`")
         append(session, now, who=by, what="ticket.resume", subject=f"ticket:{number}", via="command")
     tell(f"ticket {number}: automatic mail leaves again")

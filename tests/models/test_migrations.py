@@ -46,3 +46,34 @@ def test_a_desk_with_seats_gets_slots(empty_database_url: str) -> None:
     assert [tuple(row) for row in seats] == [(1, "active", 1), (2, "ended", None), (3, "active", 2)]
     assert [(row[0], bool(row[1])) for row in customers] == [("Acme", False)] and people == 3
     engine.dispose()
+
+
+OLDER = """
+INSERT INTO ticket (id, subject, status, priority, requester, requester_name, language, marked, paused, created,
+    updated, closed_at) VALUES
+    (1001, 'Empty report', 'closed', 'normal', 'su@acme.test', '', 'en', false, false, '2026-01-01', '2026-01-03',
+    '2026-01-03');
+INSERT INTO article (id, ticket, kind, author, author_name, at, subject, text, full_text, ledger, marked, automatic)
+    VALUES
+    (1, 1001, 'inbound', 'su@acme.test', '', '2026-01-01', '', '', '', '01aa', false, false),
+    (2, 1001, 'outbound', 'ana@v.test', 'Ana', '2026-01-02', '', '', '', NULL, false, false);
+"""
+
+
+def test_a_desk_with_tickets_gets_their_history(empty_database_url: str) -> None:
+    engine = make_engine(empty_database_url)
+    with configured() as config, engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+    with engine.begin() as connection:
+        for statement in filter(str.strip, OLDER.split(";")):
+            connection.execute(sa.text(statement))
+    migrate(engine)
+    with engine.connect() as connection:
+        events = connection.execute(sa.text("SELECT kind, who, door, article, now FROM ticket_event ORDER BY id")).all()
+    assert [tuple(row) for row in events] == [
+        ("opened", "su@acme.test", "mail", 1, None),
+        ("article", "ana@v.test", None, 2, None),
+        ("status", "desk", None, None, "closed"),
+    ]
+    engine.dispose()

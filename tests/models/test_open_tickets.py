@@ -15,9 +15,10 @@ from models.views.mails import find_mail_rows
 from models.views.open_tickets import OpenTickets, find_company_tickets, find_own_tickets
 from tests.models.made import NOW, Desk, make_desk
 from tests.models.test_facts import noting, scanned
+from values.actor import Actor
 from values.decision import Notice
 from values.mail import Mailbox
-from values.vocabulary import MailName, SeatState, TicketStatus
+from values.vocabulary import Door, MailName, SeatState, TicketStatus
 
 OPEN, PENDING, CLOSED, RESOLVED = TicketStatus.OPEN, TicketStatus.PENDING, TicketStatus.CLOSED, TicketStatus.RESOLVED
 
@@ -40,7 +41,7 @@ def opened(
 ) -> int:
     new = NewTicket(subject=subject, requester=Mailbox(address=by), customer=customer, contact=contact, language="es")
     number = open_ticket(session, new, NOW)
-    update_ticket(session, number, NOW + timedelta(minutes=minutes), status=status)
+    update_ticket(session, number, NOW + timedelta(minutes=minutes), Actor(door=Door.MAIL), status=status)
     return number
 
 

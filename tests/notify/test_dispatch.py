@@ -28,7 +28,7 @@ from tests.notify.rows import LETTERHEAD, NOW
 from tests.notify.sink import CUT, Sink, serving
 from values.decision import Fields, Notice
 from values.mail import AttachmentRef, Mailbox
-from values.vocabulary import ArticleKind, MailName, ParticipantRole, SuppressionReason
+from values.vocabulary import ArticleKind, Door, MailName, ParticipantRole, SuppressionReason
 
 SU, ANNA = "lucia@ibarra.test", "anna@nordvik.test"
 
@@ -81,7 +81,7 @@ def promise(engine: sa.Engine, *recipients: str, lane: int = 0, created: datetim
             kind=ArticleKind.INBOUND, author=requester, text="No va.", message_id=f"q{number}@ibarra.test",
             attachments=(file,),
         )  # fmt: skip
-        article = add_article(session, number, question, created)
+        article = add_article(session, number, question, created, Door.MAIL)
         notices = [
             Notice(
                 mail=MailName.ACKNOWLEDGEMENT,
@@ -144,7 +144,7 @@ def test_an_answer_of_an_agent(desk: Dispatch, sink: Sink) -> None:
         answer = NewArticle(
             kind=ArticleKind.OUTBOUND, author=Mailbox(address="anna@nordvik.test", name="Anna Lind"), text="¿Versión?"
         )
-        article = add_article(session, number, answer, NOW)
+        article = add_article(session, number, answer, NOW, Door.COMMAND)
         notice = Notice(
             mail=MailName.AGENT_REPLY, recipient=SU, key="reply", ticket=number, language="es",
             role=ParticipantRole.REQUESTER,
@@ -194,7 +194,7 @@ def answered(engine: sa.Engine, *recipients: str, language: str = "sv") -> tuple
     number = row(engine, promised[0]).ticket
     with transaction(engine) as session:
         new = NewArticle(kind=ArticleKind.OUTBOUND, author=Mailbox(address=ANNA, name="Anna Lind"), text="¿Versión?")
-        article = add_article(session, number, new, NOW)
+        article = add_article(session, number, new, NOW, Door.COMMAND)
         notices = [
             Notice(
                 mail=MailName.AGENT_REPLY, recipient=recipient, key=f"reply:{recipient}", ticket=number,

@@ -11,7 +11,8 @@ from models.tickets.ticket import ARTICLE, ATTACHMENT, TICKET, join_ticket, pass
 from portal.app import GET, POST
 from tests.portal.site import Browser, Site
 from tests.portal.ticket_site import ANA, BEN, BO, JOE, LUCIA, PAT, PNG, a_ticket, add, kept, more_people, send
-from values.vocabulary import ArticleKind, LinkPurpose, ParticipantRole, SeatState
+from values.actor import Actor
+from values.vocabulary import ArticleKind, Door, LinkPurpose, ParticipantRole, SeatState
 
 # Who sees which of the tickets of `settled`. `acme`: Lucía's, with Joe in copy. `own`: Joe's, of Acme. `bolt`: Bo's.
 SEES = {
@@ -154,7 +155,7 @@ def test_who_lent_the_seat_sees_his_own_and_who_was_passed_on_sees_none(site: Si
             .scalar_one()
         )
         session.connection().execute(sa.update(TICKET).where(TICKET.c.id == number).values(contact=joes))
-        pass_tickets(session, site.acme, (joes, JOE), (first.contact, LUCIA))
+        pass_tickets(session, site.acme, (joes, JOE), (first.contact, LUCIA), site.clock(), Actor(door=Door.JOB))
     assert joe.get(f"/tickets/{number}").status == 404  # the stand-in left
 
 

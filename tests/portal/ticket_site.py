@@ -12,8 +12,9 @@ from models.db.engine import transaction
 from models.people.customer import CONTACT, CONTACT_ADDRESS, add_contact, add_partner, add_partner_customer
 from models.tickets.ticket import NewArticle, NewTicket, add_article, join_ticket, open_ticket, update_ticket
 from tests.portal.site import Answer, Browser, Site
+from values.actor import Actor
 from values.mail import AttachmentRef, Mailbox
-from values.vocabulary import ArticleKind, ParticipantRole, TicketStatus
+from values.vocabulary import ArticleKind, Door, ParticipantRole, TicketStatus
 
 LUCIA, BEN, BO, ANA = "lucia@acme.test", "ben@acme.test", "bo@bolt.test", "ana@nordvik.test"
 JOE, PAT = "joe@acme.test", "pat@partner.test"
@@ -69,9 +70,9 @@ def a_ticket(
             kind=ArticleKind.INBOUND, author=Mailbox(address=by, name=name), text=text,
             full_text=article.get("full_text", text), html=article.get("html"), attachments=files,
         )  # fmt: skip
-        add_article(session, number, written, now)
+        add_article(session, number, written, now, Door.MAIL)
         if status is not None:
-            update_ticket(session, number, now, status=status)
+            update_ticket(session, number, now, Actor(door=Door.MAIL), status=status)
         if product:
             session.connection().execute(
                 sa.text("UPDATE ticket SET product = :p WHERE id = :n"), {"p": product, "n": number}
@@ -83,9 +84,11 @@ def add(site: Site, ticket: int, kind: ArticleKind, text: str, files: tuple[Atta
     """An agent's answer or note."""
     with transaction(site.engine) as session:
         author = Mailbox(address=ANA, name="Ana Berg")
-        add_article(session, ticket, NewArticle(kind=kind, author=author, text=text, attachments=files), site.clock())
+        add_article(
+            session, ticket, NewArticle(kind=kind, author=author, text=text, attachments=files), site.clock(), Door.MAIL
+        )
         if kind is ArticleKind.OUTBOUND:
-            update_ticket(session, ticket, site.clock(), status=TicketStatus.PENDING)
+            update_ticket(session, ticket, site.clock(), Actor(door=Door.COMMAND), status=TicketStatus.PENDING)
 
 
 def kept(site: Site, name: str, type: str, octets: bytes) -> AttachmentRef:

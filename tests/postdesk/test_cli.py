@@ -23,8 +23,9 @@ from notify.selfcheck import check_python
 from postdesk.__main__ import PANEL_OF, PANELS, app
 from postdesk.commands.running import warn_of_python
 from tests.desk import TestDesk, mail
+from values.actor import Actor
 from values.mail import Envelope
-from values.vocabulary import LedgerState, Source
+from values.vocabulary import Door, LedgerState, Source
 
 FIRST_MAIL = mail(
     "Grace Harbour <grace@harbour.example>",
@@ -450,7 +451,7 @@ def test_a_paused_ticket_tells_its_story_and_is_resumed(desk: TestDesk) -> None:
 
     number = desk.json("ticket", "list")[0]["number"]
     with transaction(make_engine(f"sqlite:///{desk.folder / 'postdesk.db'}")) as session:
-        pause_thread(session, number, "20 mails from bot@x.test in an hour")
+        pause_thread(session, number, "20 mails from bot@x.test in an hour", datetime.now(UTC), Actor(door=Door.MAIL))
     shown = desk.json("ticket", "show", str(number))
     assert (shown["paused"], shown["pause_story"]) == (True, "20 mails from bot@x.test in an hour")
     assert "20 mails from bot@x.test in an hour" in desk.run("ticket", "show", str(number))

@@ -40,6 +40,7 @@ from values.vocabulary import (
     ArticleKind,
     AuthResult,
     Belief,
+    Door,
     LedgerState,
     MailboxPurpose,
     MailName,
@@ -87,7 +88,7 @@ class Desk:
             answer = NewArticle(
                 kind=ArticleKind.OUTBOUND, author=Mailbox(address=ANNA, name="Anna Lind"), text="¿Qué versión usa?"
             )
-            article = add_article(session, self.ticket, answer, NOW)
+            article = add_article(session, self.ticket, answer, NOW, Door.COMMAND)
             reply = Notice(
                 mail=MailName.AGENT_REPLY, recipient=SU, key="agent-reply", ticket=self.ticket, language="es",
                 role=ParticipantRole.REQUESTER,
