@@ -96,10 +96,22 @@ def _require_agent(desk: "Desk", address: str) -> None:
         wrong(f"--as {address}: no active agent has this address; see `postdesk agent list`")
 
 
+Unmasked = Annotated[
+    bool, typer.Option("--unmasked", help="Reply codes as they are; who has one can answer as its owner.")
+]
+
+
 def show_json(document: object) -> None:
     """What is no letter is escaped: JSON lets U+009B stand, which begins an order to a terminal as ESC [ does (T57)."""
     text = json.dumps(document, ensure_ascii=False, default=_plain)
     print(text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
+
+
+def hide(rows: Any, unmasked: bool) -> Any:
+    """Rows with the secret parts of addresses and texts masked, unless the person says that they shall not be."""
+    from postdesk.log import masked
+
+    return rows if unmasked else masked(rows)
 
 
 def _plain(value: object) -> object:

@@ -30,13 +30,24 @@ class Finding:
 
 
 def examine(desk: "Desk", names: Sequence[str]) -> Iterator[Finding]:
-    """Run the checks of `names`."""
+    """Run the checks of `names`. Those that read tables of a schema that is not there are one finding together."""
+    unready = _unready(desk) if NEEDS_SCHEMA & set(names) else None
+    if unready:
+        yield unready
     for name in names:
+        if unready and name in {"database", *NEEDS_SCHEMA}:
+            continue
         try:
             found = CHECKS[name](desk)
             yield from (found,) if isinstance(found, Finding) else found
         except Exception as error:
             yield Finding(check=name, verdict=FAIL, seen=f"{type(error).__name__}: {error}", repair=REPAIRS[name])
+
+
+def _unready(desk: "Desk") -> Finding | None:
+    """Why no table can be read: what the check of the database finds, where it fails."""
+    found = next(iter(examine(desk, ("database",))))
+    return found if found.verdict == FAIL else None
 
 
 def _configuration(desk: "Desk") -> Finding:
@@ -135,7 +146,7 @@ def _people(desk: "Desk") -> Finding:
     from models.views.people import list_agents, list_customers
 
     with reading(desk.engine) as session:
-        told = [row for row in list_agents(session) if row["active"] and row["notify"]]
+        told = [row for row in list_agents(session) if row["active"] and row["notices"] != "none"]
         customers = list_customers(session)
     seen = f"{len(told)} agents who are told of mails, {len(customers)} customers"
     if not told:
@@ -161,6 +172,19 @@ def _history(desk: "Desk") -> Finding:
     from postdesk.doctor_history import history
 
     return history(desk)
+
+
+def _audit(desk: "Desk") -> Finding:
+    """Has somebody changed, moved or cut out what stands in the audit?"""
+    from models.db.engine import reading
+    from models.desk.audit import find_break
+
+    with reading(desk.engine) as session:
+        broken = find_break(session)
+    if broken is not None:
+        seen = f"row {broken} is not what was written, or the row before it is missing"
+        return Finding(check="audit", verdict=FAIL, seen=seen, repair=REPAIRS["audit"])
+    return Finding(check="audit", verdict=OK, seen="its chain is whole")
 
 
 def _python(desk: "Desk") -> Finding:
@@ -216,6 +240,7 @@ CHECKS: dict[str, Callable[["Desk"], Finding | Iterator[Finding]]] = {
     "spool": _spool,
     "blobs": _blobs,
     "history": _history,
+    "audit": _audit,
     "disk": _disk,
     "smarthost": _smarthost,
     "outbox": _outbox,
@@ -227,6 +252,7 @@ CHECKS: dict[str, Callable[["Desk"], Finding | Iterator[Finding]]] = {
     "portal": _portal,
     "python": _python,
 }
+NEEDS_SCHEMA = frozenset({"history", "audit", "outbox", "people", "access", "imap"})
 REPAIRS = {
     "configuration": "postdesk init makes a key file; a backup has the old one",
     "privacy": "run doctor as the user of the desk",
@@ -234,6 +260,7 @@ REPAIRS = {
     "spool": "give the user of the desk the right to write there, or mend `spool`",
     "blobs": "give the user of the desk the right to write there, or mend `blobs`",
     "history": "mend what `database` or `blobs` says first",
+    "audit": "compare with a backup: somebody wrote to the table past its triggers (docs/operations.md)",
     "disk": "mend `spool` in postdesk.toml",
     "smarthost": "start it, open the way to it, or mend `smarthost` in postdesk.toml",
     "outbox": "mend what `database` says first",

@@ -56,6 +56,11 @@ def configure(role: str, *, level: int = logging.INFO, stream: TextIO | None = N
     structlog.contextvars.bind_contextvars(role=role)
 
 
+def masked(value: object) -> object:
+    """The same with *** in place of each secret part of a text: reply and return-path codes, links, passwords."""
+    return _redacted("", value)
+
+
 def redact(logger: object, name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
     """The event with *** in place of each secret."""
     return {key: _redacted(key, value) for key, value in event.items()}
@@ -70,7 +75,9 @@ def _redacted(key: str, value: object) -> object:
         return value
     if isinstance(value, Mapping):
         return {str(each): _redacted(str(each), inner) for each, inner in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, tuple):  # stays one: templates take no list
+        return tuple(_redacted(key, inner) for inner in value)
+    if isinstance(value, list):
         return [_redacted(key, inner) for inner in value]
     return value
 

@@ -4,7 +4,19 @@ from typing import Annotated, Any
 
 import typer
 
-from postdesk.console import JsonFlag, Limit, cell, no, one_of, open_desk, show_json, show_record, show_table
+from postdesk.console import (
+    JsonFlag,
+    Limit,
+    Unmasked,
+    cell,
+    hide,
+    no,
+    one_of,
+    open_desk,
+    show_json,
+    show_record,
+    show_table,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +31,7 @@ def list_(
     ctx: typer.Context,
     state: Annotated[str, typer.Option(help="Only this state, as in held.")] = "",
     limit: Limit = None,
+    unmasked: Unmasked = False,
     json_: JsonFlag = False,
 ) -> None:
     """Accepted mails, the newest first.
@@ -31,12 +44,12 @@ def list_(
 
     one_of("--state", state, LedgerState)
     with reading(open_desk(ctx).engine) as session:
-        rows = list_ledger(session, state=state or None, limit=limit)
+        rows = hide(list_ledger(session, state=state or None, limit=limit), unmasked)
     columns = ("id", "received", "author", "state", "reason", "ticket", "matched_by")
     show_json(rows) if json_ else show_table("ledger", rows, columns)
 
 
-def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
+def show(ctx: typer.Context, id: str, unmasked: Unmasked = False, json_: JsonFlag = False) -> None:
     """One accepted mail: what is known of it, and which rule decided.
 
     Example: postdesk ledger show 01m85t3h0w000fyek5jf2gvk3e
@@ -48,6 +61,7 @@ def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:
         row = show_ledger(session, id)
     if row is None:
         no(f"{id}: no such mail is in the ledger; see `postdesk ledger list`")
+    row = hide(row, unmasked)
     if json_:
         show_json(row)
         return

@@ -1,13 +1,28 @@
 """`postdesk outbox`: every mail that leaves, has left, or could not."""
 
+import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postdesk.console import Id, JsonFlag, Limit, no, one_of, open_desk, show_json, show_record, show_table, tell
+from postdesk.console import (
+    Id,
+    JsonFlag,
+    Limit,
+    Unmasked,
+    hide,
+    no,
+    one_of,
+    open_desk,
+    show_json,
+    show_record,
+    show_table,
+    tell,
+)
 
 if TYPE_CHECKING:
+    from notify.compose import OutgoingMail
     from postdesk.wiring import Desk
 
 
@@ -35,7 +50,7 @@ def list_(
 
     one_of("--status", status, OutboxStatus)
     with reading(open_desk(ctx).engine) as session:
-        rows = list_outbox(session, status=status or None, limit=limit)
+        rows = hide(list_outbox(session, status=status or None, limit=limit), unmasked=False)
     columns = ("id", "created", "mail", "recipient", "language", "status", "attempts", "ticket")
     show_json(rows) if json_ else show_table("outbox", rows, columns)
 
@@ -45,8 +60,9 @@ def show(
     id: Id,
     raw: Annotated[
         bool,
-        typer.Option("--raw", help="The mail as the smarthost gets it, one-use links and codes masked."),
+        typer.Option("--raw", help="The mail as the smarthost gets it, links, codes and reply codes masked."),
     ] = False,
+    unmasked: Unmasked = False,
     json_: JsonFlag = False,
 ) -> None:
     """One outgoing mail; with --raw composed anew from its rows.
@@ -61,15 +77,20 @@ def show(
         row = show_outbox(session, id)
     if row is None:
         no(f"{id}: there is no such mail; see `postdesk outbox list`")
+    row = hide(row, unmasked)
     if raw:
-        sys.stdout.buffer.write(_compose(desk, id))
-    elif json_:
+        octets = _compose(desk, id, unmasked)
+        if not json_:
+            sys.stdout.buffer.write(octets)
+            return
+        row["raw"] = octets.decode("utf-8", "replace")
+    if json_:
         show_json(row)
     else:
         show_record(f"outgoing mail {id}", row, leave_out=("id",))
 
 
-def _compose(desk: "Desk", id: int) -> bytes:
+def _compose(desk: "Desk", id: int, unmasked: bool) -> bytes:
     from dataclasses import replace
 
     from models.db.engine import reading
@@ -86,12 +107,25 @@ def _compose(desk: "Desk", id: int) -> bytes:
             no(f"{id}: there is no such mail; see `postdesk outbox list`")
         rows = find_mail_rows(session, claimed)
     mail = outgoing(rows, parts.letterhead)
-    # An invitation that anybody at the console could accept would be worth nothing.
+    # An invitation that anybody at the console could accept would be worth nothing, whatever is said.
     shown = mail if isinstance(mail, Unfit) else replace(mail, context=masked(mail.context))
+    if not isinstance(shown, Unfit) and not unmasked:
+        shown = _without_reply_codes(shown)
     composed = shown if isinstance(shown, Unfit) else compose(shown, parts.renderer)
     if isinstance(composed, Unfit):
         no(f"{id}: can't be composed: {composed.reason}")
     return composed.message
+
+
+def _without_reply_codes(mail: "OutgoingMail") -> "OutgoingMail":
+    """Before it is composed: a code that quoted-printable folds over two lines would be found by no pattern."""
+    from dataclasses import replace
+
+    from postdesk.log import masked
+
+    context: Any = masked(mail.context)
+    reply_to = re.sub(r"(\+[a-z]?\d+\.)[^@]*(?=@)", r"\1masked", mail.reply_to) if mail.reply_to else None
+    return replace(mail, context=context, reply_to=reply_to)
 
 
 def retry(ctx: typer.Context, id: Id) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postdesk.console import JsonFlag, open_desk, show_json, tell, wrong
+from postdesk.console import JsonFlag, open_desk, show_json, wrong
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
@@ -39,9 +39,9 @@ def run(
         if name not in roles_of(desk):
             wrong(f"--only {name}: set {'[[imap]]' if name == 'fetch' else 'http_listen'} in postdesk.toml first")
     desk.require_ready()
-    warn_of_python()
     desk.engine.dispose()  # nothing that is open now may live on in two processes
     log.configure("run")
+    warn_of_python()
     raise typer.Exit(supervise_roles(desk, names))
 
 
@@ -61,8 +61,8 @@ def work(
         wrong("say `postdesk work --until-idle`; to go on for ever: `postdesk run`")
     desk = open_desk(ctx)
     desk.require_ready()
-    warn_of_python()
     log.configure("work")
+    warn_of_python()
     done = work_until_idle(desk)
     show_json(done) if json_ else print(", ".join(f"{count} {what}" for what, count in done.items()))
 
@@ -95,11 +95,13 @@ def move_on(desk: "Desk", duration: str) -> dict[str, object]:
 
 
 def warn_of_python() -> None:
-    """At start: does the interpreter do what the second line of defence rests on? (T60)"""
+    """At start, into the log: does the interpreter do what the second line of defence rests on? (T60)"""
+    import structlog
+
     from notify.selfcheck import check_python
 
     for finding in check_python():
-        tell(f"warning: {finding}; see `postdesk doctor`")
+        structlog.get_logger().warning("python", finding=f"{finding}; see `postdesk doctor`")
 
 
 def parse_duration(text: str) -> timedelta | None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from ingest.spool.spool import Spool
 from models.db.engine import make_engine, transaction
 from notify.selfcheck import check_python
+from postdesk import log
 from postdesk.__main__ import PANEL_OF, PANELS, app
 from postdesk.commands.running import warn_of_python
 from tests.desk import TestDesk, mail
@@ -131,7 +133,10 @@ def test_outbox(desk: TestDesk) -> None:
     assert TIME.fullmatch(rows[0]["sent"])
     assert "<" not in rows[0]["message_id"]
     assert desk.json("outbox", "show", str(rows[0]["id"])).keys() >= OUTBOX
+    document = desk.json("outbox", "show", str(rows[0]["id"]), "--raw")
     raw = desk.run("outbox", "show", str(rows[0]["id"]), "--raw")
+    assert _without_boundaries(document.pop("raw").encode()) == _without_boundaries(raw.encode())
+    assert document == desk.json("outbox", "show", str(rows[0]["id"]))
     assert f"Message-ID: <{rows[0]['message_id']}>" in raw
 
 
@@ -139,8 +144,42 @@ def test_what_is_shown_raw_is_what_was_sent(desk: TestDesk) -> None:
     sent = {path.read_bytes().partition(b"\r\nFrom: ")[2] for path in (desk.folder / "out" / "new").iterdir()}
     sent = {_without_boundaries(octets) for octets in sent}
     for row in desk.json("outbox", "list"):
-        shown = desk.run("outbox", "show", str(row["id"]), "--raw").encode().partition(b"From: ")[2]
+        shown = desk.run("outbox", "show", str(row["id"]), "--raw", "--unmasked").encode().partition(b"From: ")[2]
         assert _without_boundaries(shown) in sent
+
+
+def test_no_reply_code_is_shown_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """Who has the code of a participant can answer as that participant."""
+    desk = TestDesk(tmp_path, "sqlite:///postdesk.db", "maildir:out")
+    desk.run("customer", "add", "Harbour Tools", "--domain", "harbour.example")
+    desk.run("contact", "add", "grace@harbour.example", "--customer", "Harbour Tools", "--superuser")
+    spool = Spool(tmp_path / "spool")
+    spool.put(_envelope("grace@harbour.example"), FIRST_MAIL.as_bytes())
+    desk.run("work", "--until-idle")
+    (receipt,) = [row for row in desk.json("outbox", "list") if row["mail"] == "acknowledgement"]
+    number = str(receipt["id"])
+    whole = desk.run("outbox", "show", number, "--raw", "--unmasked")
+    code = re.search(r"Reply-To: <?[^@]*\+t\d+\.(\w+)@", whole)
+    assert code and whole.count(code[1]) > 1
+    answer = mail("grace@harbour.example", "support@nordvik.test", "Re: Labels", "More.\n")
+    address = f"support+t{whole.partition('+t')[2].partition('@')[0]}@nordvik.test"
+    envelope = replace(_envelope("grace@harbour.example"), forward_paths=(address,))
+    spool.put(envelope, answer.as_bytes())
+    desk.run("work", "--until-idle")
+    id = desk.json("ledger", "list")[0]["id"]
+    for words in (
+        ("outbox", "list"),
+        ("outbox", "show", number),
+        ("outbox", "show", number, "--raw"),
+        ("ledger", "list"),
+        ("ledger", "show", id),
+        ("ledger", "show", id, "--json"),
+        ("outbox", "show", number, "--raw", "--json"),
+        ("ledger", "list", "--json"),
+    ):
+        assert code[1] not in desk.run(*words).replace("=\n", "")
+    assert desk.json("ledger", "show", id, "--unmasked")["forward_paths"] == [address]
+    assert desk.json("ledger", "list", "--unmasked")[0]["forward_paths"] == [address]
 
 
 def _without_boundaries(octets: bytes) -> bytes:
@@ -464,13 +503,15 @@ def test_T60_at_start_a_python_that_writes_injected_fields_is_told(desk: TestDes
     done = desk.call("work", "--until-idle")
     assert done.returncode == 0
     assert ("CVE-2024-6923" in done.stderr) == bool(check_python())
+    assert all(json.loads(line)["level"] for line in done.stderr.splitlines())
 
 
 def test_T60_the_warning_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("notify.selfcheck.header_injection_refused", lambda: False)
+    log.configure("run")
     warn_of_python()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: this Python writes header fields with line ends in them")
+    assert json.loads(line)["finding"].startswith("this Python writes header fields with line ends in them")
     monkeypatch.setattr("notify.selfcheck.header_injection_refused", lambda: True)
     warn_of_python()
     assert capsys.readouterr().err == ""

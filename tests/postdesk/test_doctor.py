@@ -1,5 +1,7 @@
 """postdesk/doctor.py: what is seen, and that what failed lately is."""
 
+import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from models.access.request import AccessRequest
 from models.db.engine import make_engine, transaction
 from models.outbox.outbox import OUTBOX, enqueue
+from postdesk.doctor import CHECKS
 from tests.desk import TestDesk
 from values.decision import Notice
 from values.vocabulary import AccessKind, AccessState, MailName
@@ -78,3 +81,31 @@ def test_a_request_over_its_24_hours_is_a_warning(tmp_path: Path, database_url: 
     (found,) = desk.json("doctor", "--only", "access")
     assert (found["verdict"], found["seen"]) == ("warn", "1 requests open, 1 over the 24 hours")
     assert found["repair"] == "postdesk access list"
+
+
+def test_before_migrate_there_is_one_clear_finding(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path / "desk", "sqlite:///postdesk.db", "maildir:out")
+    for path in (tmp_path / "desk").glob("postdesk.db*"):
+        path.unlink()
+    (tmp_path / "desk" / "postdesk.db").touch(0o600)
+    done = desk.call("doctor", "--only", ",".join(name for name in CHECKS if name != "dns"), "--json")
+    assert done.returncode == 1 and "sqlite3" not in done.stdout
+    (failed,) = [row for row in json.loads(done.stdout) if row["verdict"] == "fail"]
+    assert (failed["check"], failed["repair"]) == ("database", "postdesk migrate")
+    (alone,) = json.loads(desk.call("doctor", "--only", "people", "--json").stdout)
+    assert alone == failed
+
+
+def test_an_audit_that_somebody_changed_is_found(tmp_path: Path) -> None:
+    desk = TestDesk(tmp_path / "desk", "sqlite:///postdesk.db", "maildir:out")
+    for name in ("Harbour Tools", "Skogby", "Ibarra"):
+        desk.run("customer", "add", name)
+    assert desk.json("doctor", "--only", "audit")[0]["verdict"] == "ok"
+    with sqlite3.connect(tmp_path / "desk" / "postdesk.db") as connection:
+        triggers = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+        for trigger in triggers:
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("UPDATE audit SET who = 'somebody else' WHERE id = 2")
+    done = desk.call("doctor", "--only", "audit", "--json")
+    (found,) = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"]) == (1, "fail") and found["seen"].startswith("row 2 ")
