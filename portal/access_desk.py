@@ -11,7 +11,7 @@ from starlette.responses import Response
 from models.access.facts import gather_access
 from models.access.views import RequestView, find_request, list_requests
 from models.views.viewer import Viewer, list_customer_names
-from portal.pages import go, page
+from portal.pages import go, page, sign_in_first
 from portal.parts import parts_of
 from portal.people import act, number
 from portal.request_access import TYPED_LIMIT
@@ -45,7 +45,7 @@ def show_all(request: Request) -> Response:
     """GET /access-requests."""
     viewer = viewer_of(request)
     if viewer is None:
-        return go(request, "/")
+        return sign_in_first(request)
     _require_agent(viewer)
     parts, said = parts_of(request), request.query_params.get("said", "")
 
@@ -63,7 +63,7 @@ def show_all(request: Request) -> Response:
 def show(request: Request, id: str = "") -> Response:
     """GET /access-requests/ID."""
     if viewer_of(request) is None:
-        return go(request, "/")
+        return sign_in_first(request)
     return _show(request, number(id))
 
 

@@ -19,9 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.db.engine import is_lost_race, is_outage
 from portal import access_desk, attachments, invitation, people, request_access, sign_in, tickets
-from portal.pages import Pages, page
+from portal.links import LinkClosed
+from portal.pages import Pages, go, page, sign_in_first
 from portal.parts import Parts
 from portal.security import Headers, same_origin_only
+from portal.session import is_ended, viewer_of
+from portal.sign_in import home_of
+from values.vocabulary import LinkPurpose
 
 THREADS = 8  # pages made at a time: about as many as there are database connections
 log = structlog.get_logger()
@@ -102,9 +106,23 @@ async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error, LinkClosed):
+        return _link_closed(request, error)
+    if error.status_code == 404 and request.method == "POST" and is_ended(request):
+        return sign_in_first(request)  # a form of a page whose session has ended meanwhile
     answer = page(request, "error", error.status_code, status=error.status_code, here="/")
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _link_closed(request: Request, closed: LinkClosed) -> Response:
+    """What is the matter with a link, and the way on; who is signed in with its address already goes on at once."""
+    viewer = viewer_of(request)
+    looks = request.method in ("GET", "HEAD") and closed.purpose is LinkPurpose.SIGN_IN
+    if looks and viewer and closed.address.lower() in (viewer.address.lower(), *viewer.addresses):
+        return go(request, home_of(viewer))
+    values = {"why": closed.why.value, "purpose": closed.purpose.value, "address": closed.address}
+    return page(request, "link_closed", closed.status_code, here="/", **values)
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from models.access.facts import gather_access
 from models.access.request import perform
 from models.access.views import find_request, find_seat
 from models.sessions.link import OneUseLink
-from portal.links import gone, look, needs_code, redeem
+from portal.links import closed, look, needs_code, redeem
 from portal.pages import page
 from portal.parts import parts_of
 from portal.security import Form
@@ -42,7 +42,7 @@ def _show(request: Request, token: str, error: str | None = None, status: int = 
         asked = find_request(session, link.request or 0)
         seat = find_seat(session, asked.seat) if asked and asked.seat else None
         if asked is None or seat is None:
-            raise gone()
+            raise closed(link)
         return page(
             request, "invitation", status, asked=asked, seat=seat, needs_code=needs_code(request, link), error=error
         )
@@ -55,6 +55,6 @@ def _accept(request: Request, session: Session, link: OneUseLink, now: datetime)
     ruling = access.accept(facts, now)
     seat = facts.seat(facts.request.seat) if facts.request else None
     if ruling.answer is not Answer.DONE or seat is None:
-        raise gone()
+        raise closed(link)
     perform(session, ruling.actions, ruling.notices, now, who=link.address, via=f"link:{link.id}")
     return begin_session(request, session, link.address, now, contact=seat.contact, agent=None)

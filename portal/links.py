@@ -15,22 +15,47 @@ from starlette.requests import Request
 from models.sessions.link import OneUseLink, count_attempt, find_link, use_link
 from portal.parts import parts_of
 from portal.session import asking_of
-from rules.links import CODE_CHARS, Verdict, judge_code, judge_link, judge_redeeming, link_id, plain_code
+from rules.links import (
+    CODE_CHARS,
+    Closed,
+    Verdict,
+    closed_why,
+    is_minted,
+    judge_code,
+    judge_redeeming,
+    link_id,
+    plain_code,
+)
 from values.vocabulary import LinkPurpose
 
 T = TypeVar("T")
 
 
+class LinkClosed(HTTPException):
+    """A link of ours that is good no more: who holds its token or asked for it is told why (RFC 9110 §15.5.11)."""
+
+    def __init__(self, why: Closed, purpose: LinkPurpose, address: str) -> None:
+        super().__init__(410)
+        self.why, self.purpose, self.address = why, purpose, address
+
+
 def gone() -> HTTPException:
-    """The same answer for every link that is not good, whatever is wrong with it."""
+    """The same answer for every link that we never made."""
     return HTTPException(404)
 
 
+def closed(link: OneUseLink, why: Closed = Closed.ENDED) -> LinkClosed:
+    """What this link was for is over."""
+    return LinkClosed(why, link.purpose, link.address)
+
+
 def look(request: Request, session: Session, token: str, purpose: LinkPurpose, now: datetime) -> OneUseLink:
-    """The link behind a token, to show its page. Raises `gone`. Changes nothing."""
+    """The link behind a token, to show its page. Raises `gone` or `LinkClosed`. Changes nothing."""
     link = find_link(session, link_id(token))
-    if link is None or judge_link(parts_of(request).keys, token, purpose, link, now) is not Verdict.GOOD:
+    if link is None or not is_minted(parts_of(request).keys, token, purpose, link):
         raise gone()
+    if why := closed_why(link, now):
+        raise closed(link, why)
     return link
 
 
@@ -45,13 +70,13 @@ def redeem(
 ) -> T | Verdict:
     """Use the link up and do what it is for, in one transaction; PROVE where the code is missing or wrong.
 
-    Raises `gone` where the link is not good, or `act` finds nothing to do.
+    Raises `gone` where we never made the link, `LinkClosed` where it is good no more.
     """
     parts, asking = parts_of(request), asking_of(request)
     now = parts.now()
 
     def once(session: Session) -> T | Verdict:
-        link = find_link(session, link_id(token))
+        link = look(request, session, token, purpose, now)
         verdict = judge_redeeming(
             parts.keys,
             token,
@@ -76,10 +101,11 @@ def redeem_code(
     def once(session: Session) -> T | Verdict:
         link = find_link(session, asking.link)
         # Else a cookie with a guessed number would let anybody try codes on anybody's link.
-        if link is None or link.nonce_hash != asking.nonce_hash:
+        if link is None or link.purpose is not purpose or link.nonce_hash != asking.nonce_hash:
             return Verdict.PROVE
-        verdict = judge_code(parts.keys, purpose, link, now, code=code)
-        return _settle(session, link, verdict, code, now, act) if verdict is not Verdict.GONE else Verdict.PROVE
+        if why := closed_why(link, now):
+            raise closed(link, why)
+        return _settle(session, link, judge_code(parts.keys, purpose, link, now, code=code), code, now, act)
 
     return parts.write(once)
 
@@ -99,6 +125,6 @@ def _settle(
         if len(plain_code(code)) == CODE_CHARS:
             count_attempt(session, link.id)
         return Verdict.PROVE
-    if not use_link(session, link.id, now):
-        raise gone()
+    if not use_link(session, link.id, now):  # somebody was quicker
+        raise closed(link, Closed.USED)
     return act(session, link, now)

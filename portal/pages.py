@@ -3,12 +3,14 @@
 Takes: a template's name and plain values.  Gives: the response.  Fails: as a broken template does.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
@@ -25,6 +27,11 @@ from templates.catalogue import BUILT_IN, LOCALES, PAGES, translations_in
 
 STATIC = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 NAMES = {"en": "English", "es": "Español", "sv": "Svenska"}
+PATH_LIMIT = 500
+# No second slash, no backslash, no control character.
+_OURS = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?(?:\?[A-Za-z0-9_.~=&%+-]*)?", re.ASCII)
+_FORMS_OF = ("/people", "/access-requests", "/tickets")  # pages below whose paths forms are posted
+_OF_A_TICKET = re.compile(r"(/tickets/[0-9]+)/.*")
 _FOR_A_YEAR = "public, max-age=31536000, immutable"  # the name holds the content's hash
 
 
@@ -85,6 +92,22 @@ def page(request: Request, name: str, status: int = 200, /, **values: Any) -> HT
 def go(request: Request, path: str) -> RedirectResponse:
     """Look at another page of ours, after a POST too (RFC 9110 §15.4.4). `path` is ours, never a stranger's."""
     return RedirectResponse(parts_of(request).prefix + path, 303)
+
+
+def own_path(text: str) -> str:
+    """A path of ours and nothing else, as it stands; "/" where it is anything else (threat T34)."""
+    return text if len(text) <= PATH_LIMIT and _OURS.fullmatch(text) else "/"
+
+
+def sign_in_first(request: Request) -> RedirectResponse:
+    """To the sign-in page, which leads back to the page that was asked for, or to that of the form that was posted."""
+    asked = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "said"])
+    path = request.scope["path"]
+    if request.method == "POST":
+        asked, path = "", next((page for page in _FORMS_OF if path.startswith(f"{page}/")), path)
+        path = _OF_A_TICKET.sub(r"\1", request.scope["path"]) if path == "/tickets" else path
+    wanted = own_path(f"{path}?{asked}" if asked else path)
+    return go(request, "/" if wanted == "/" else f"/?{urlencode({'next': wanted})}")
 
 
 def _hashed(name: str, content: bytes) -> str:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from models.access.facts import gather_access
 from models.access.request import perform
 from models.views.viewer import Viewer, find_viewer, list_companies
-from portal.pages import go, page
+from portal.pages import go, page, sign_in_first
 from portal.parts import parts_of
 from portal.request_access import TYPED_LIMIT, days_of
 from portal.security import Form
@@ -35,7 +35,9 @@ SAID = frozenset({"taken-back", "released", "declined", "agreed", "refused", "le
 def show(request: Request) -> Response:
     """GET /people."""
     viewer = superuser_of(request)
-    return _show(request, viewer) if viewer else go(request, "/")
+    if viewer is None:
+        return go(request, "/") if viewer_of(request) else sign_in_first(request)
+    return _show(request, viewer)
 
 
 def take_back(request: Request, form: Form) -> Response:

@@ -12,14 +12,14 @@ from models.access.request import perform
 from models.access.views import find_request
 from models.sessions.link import OneUseLink
 from models.sessions.rate_limit import take
-from portal.links import gone, look, needs_code, redeem
+from portal.links import closed, look, needs_code, redeem
 from portal.pages import Pages, go, page
 from portal.parts import parts_of
 from portal.security import Form, client_of
 from portal.session import asking_of, remember_asking
 from rules import access
 from rules.access_form import clean, read_day
-from rules.links import Verdict
+from rules.links import Closed, Verdict
 from values.access import APPLICANT_TEXT_CAP, Asked
 from values.addresses import canonical_address
 from values.vocabulary import AccessKind, Answer, LinkPurpose
@@ -109,14 +109,14 @@ def _proof_page(
 ) -> Response:
     asked = find_request(session, link.request or 0)
     if asked is None:
-        raise gone()
+        raise closed(link)
     return page(request, "request_proof", status, asked=asked, needs_code=needs_code, error=error)
 
 
 def _prove(request: Request, session: Session, link: OneUseLink, now: datetime) -> Answer:
     ruling = access.prove(gather_access(session, now, request=link.request), parts_of(request).policy, now)
     if ruling.answer in (Answer.NOT_FOUND, Answer.ALREADY):
-        raise gone()
+        raise closed(link, Closed.USED if ruling.answer is Answer.ALREADY else Closed.ENDED)
     perform(session, ruling.actions, ruling.notices, now, who=link.address, via=f"link:{link.id}")
     return ruling.answer
 

@@ -9,6 +9,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,9 +18,11 @@ from models.sessions.web_session import hash_of
 from models.views.viewer import Viewer, find_viewer
 from portal.parts import Parts, parts_of
 
-SESSION, ASKED, LANGUAGE = "postdesk", "postdesk-asked", "postdesk-language"
+SESSION, ASKED, LANGUAGE, NEXT = "postdesk", "postdesk-asked", "postdesk-language", "postdesk-next"
 _ASKED = re.compile(r"([0-9]{1,10})\.([A-Za-z0-9_-]{43})", re.ASCII)
 _ASKED_LIFETIME = timedelta(days=30)  # as long as links are kept: the browser is known again (portal/sign_in.py)
+_NEXT_LIFETIME = timedelta(hours=1)
+_SESSION_REMEMBERED = timedelta(days=30)  # beyond its end: a browser that had one is told that it has ended
 _LANGUAGE_LIFETIME = timedelta(days=365)
 
 
@@ -51,6 +54,25 @@ def viewer_of(request: Request) -> Viewer | None:
         request.state.viewer = _find(request)
     found: Viewer | None = request.state.viewer
     return found
+
+
+def is_ended(request: Request) -> bool:
+    """Whether this browser was signed in, and is no more."""
+    return viewer_of(request) is None and bool(read_cookie(request, SESSION))
+
+
+def remember_session(request: Request, answer: Response, token: str) -> None:
+    set_cookie(request, answer, SESSION, token, parts_of(request).policy.session_lifetime + _SESSION_REMEMBERED)
+
+
+def remember_next(request: Request, answer: Response, path: str) -> None:
+    """Keep the page that was asked for until the link of the mail is pressed; "": forget it."""
+    if path or read_cookie(request, NEXT):
+        set_cookie(request, answer, NEXT, quote(path, safe=""), _NEXT_LIFETIME if path else None)
+
+
+def next_of(request: Request) -> str:
+    return unquote(read_cookie(request, NEXT))
 
 
 def _find(request: Request) -> Viewer | None:

@@ -1,6 +1,5 @@
 """Signing in with a mailed link or code, signing out, and the language of the pages."""
 
-import re
 from datetime import datetime, timedelta
 
 from sqlmodel import Session
@@ -14,14 +13,18 @@ from models.sessions.sign_in import ask_sign_in, has_signed_in
 from models.sessions.web_session import open_session, revoke_session
 from models.views.viewer import Viewer
 from portal.links import gone, look, needs_code, redeem, redeem_code
-from portal.pages import Pages, go, page
+from portal.pages import Pages, go, own_path, page
 from portal.parts import parts_of
 from portal.security import Form, client_of
 from portal.session import (
     SESSION,
     asking_of,
+    is_ended,
+    next_of,
     remember_asking,
     remember_language,
+    remember_next,
+    remember_session,
     set_cookie,
     viewer_of,
 )
@@ -30,23 +33,28 @@ from values.addresses import canonical_address
 from values.vocabulary import LinkPurpose
 
 HOUR = timedelta(hours=1)
-# A path of ours and nothing else: no second slash, no backslash, no control character (threat T34).
-_OURS = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?", re.ASCII)
 
 
 def start(request: Request) -> Response:
     """GET /: sign in; who is signed in goes on."""
     viewer = viewer_of(request)
-    return go(request, home_of(viewer)) if viewer else page(request, "sign_in", address="", error=None)
+    wanted = own_path(request.query_params.get("next", ""))
+    if viewer:
+        return go(request, home_of(viewer) if wanted == "/" else wanted)
+    return _form(request, wanted)
 
 
 def ask(request: Request, form: Form) -> Response:
-    """POST /: mail a link. Every well-formed address gets the same answer by the same work (threat T28)."""
+    """POST /: mail a link; `next`: the page to go to then.
+
+    Every well-formed address gets the same answer by the same work (threat T28).
+    """
     parts, asking = parts_of(request), asking_of(request)
     typed = form.get("address", "")[:300]
     address = canonical_address(typed)
     if address is None:
-        return page(request, "sign_in", 422, address=typed, error="address" if typed.strip() else "missing")
+        error = "address" if typed.strip() else "missing"
+        return _form(request, own_path(form.get("next", "")), 422, address=typed, error=error)
     pages: Pages = request.app.state.pages
     language, client, now, policy = pages.language_of(request), client_of(request), parts.now(), parts.policy
 
@@ -65,6 +73,8 @@ def ask(request: Request, form: Form) -> Response:
     link = parts.write(once)
     answer = go(request, "/auth/sent")
     remember_asking(request, answer, asking, link or asking.link)
+    wanted = own_path(form.get("next", ""))
+    remember_next(request, answer, "" if wanted == "/" else wanted)
     return answer
 
 
@@ -76,7 +86,7 @@ def sent(request: Request) -> Response:
 def confirm_code(request: Request, form: Form) -> Response:
     """POST /auth/confirm: the code alone, in the browser that asked."""
     done = redeem_code(request, LinkPurpose.SIGN_IN, form.get("code", ""), lambda *found: _sign_in(request, *found))
-    return page(request, "sign_in_sent", 422, error="code") if isinstance(done, Verdict) else signed_in(request, *done)
+    return page(request, "sign_in_sent", 422, error="code") if isinstance(done, Verdict) else _on(request, *done)
 
 
 def show_link(request: Request, token: str = "") -> Response:
@@ -97,7 +107,7 @@ def confirm_link(request: Request, form: Form, token: str = "") -> Response:
     done = redeem(request, token, LinkPurpose.SIGN_IN, code, lambda *found: _sign_in(request, *found))
     if isinstance(done, Verdict):
         return page(request, "sign_in_link", 422, needs_code=True, address=None, error="code")
-    return signed_in(request, *done)
+    return _on(request, *done)
 
 
 def sign_out(request: Request) -> Response:
@@ -114,7 +124,7 @@ def choose_language(request: Request, form: Form) -> Response:
     """POST /language: remembered in this browser; back to where one was."""
     pages: Pages = request.app.state.pages
     back = form.get("back", "")
-    answer = go(request, back if _OURS.fullmatch(back) else "/")
+    answer = go(request, own_path(back))
     if form.get("language") in pages.languages:
         remember_language(request, answer, form["language"])
     return answer
@@ -138,8 +148,20 @@ def begin_session(
 def signed_in(request: Request, token: str, path: str) -> Response:
     """On to `path` with the new session's cookie."""
     answer = go(request, path)
-    set_cookie(request, answer, SESSION, token, parts_of(request).policy.session_lifetime)
+    remember_session(request, answer, token)
     return answer
+
+
+def _on(request: Request, token: str, home: str) -> Response:
+    """To the page that was asked for before signing in, else home."""
+    wanted = own_path(next_of(request))
+    answer = signed_in(request, token, home if wanted == "/" else wanted)
+    remember_next(request, answer, "")
+    return answer
+
+
+def _form(request: Request, wanted: str, status: int = 200, *, address: str = "", error: str | None = None) -> Response:
+    return page(request, "sign_in", status, address=address, error=error, wanted=wanted, ended=is_ended(request))
 
 
 def home_of(viewer: Viewer) -> str:

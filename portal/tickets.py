@@ -22,7 +22,7 @@ from models.views.ticket_lists import Place, Wanted, list_customer_tickets
 from models.views.ticket_scope import list_openable_customers, list_visible_customers
 from models.views.viewer import Viewer
 from portal.attachments import keep, may_be_picture
-from portal.pages import go, page
+from portal.pages import go, page, sign_in_first
 from portal.parts import parts_of
 from portal.people import number as number_in
 from portal.post import Refused, Rule, new_key, post
@@ -52,7 +52,7 @@ def show_all(request: Request) -> Response:
     """GET /tickets: my open tickets; `view=company`: all of the company's."""
     viewer, asked = viewer_of(request), request.query_params
     if viewer is None or viewer.contact is None:
-        return go(request, "/")
+        return go(request, "/") if viewer else sign_in_first(request)
     status = asked.get("status", "") if asked.get("status") in STATUSES else "open"
     product, words = clean_line(asked.get("product", ""), FIELD_LIMIT), clean_line(asked.get("q", ""), SEARCH_LIMIT)
 
@@ -78,7 +78,7 @@ def show(request: Request, number: str = "") -> Response:
     """GET /tickets/NUMBER."""
     viewer = viewer_of(request)
     if viewer is None:
-        return go(request, "/")
+        return sign_in_first(request)
     before = number_in(request.query_params.get("before", "")) or None
     found = _find(request, viewer, number, before)
     if found.number != number_in(number):
@@ -118,7 +118,7 @@ def show_form(request: Request) -> Response:
     """GET /tickets/new: the form; `follows`: the ticket that it refers to."""
     viewer, asked = viewer_of(request), request.query_params
     if viewer is None or viewer.contact is None:
-        return go(request, "/")
+        return go(request, "/") if viewer else sign_in_first(request)
     typed = {"customer": asked.get("customer", "")}
     return _form(request, viewer, typed, {})
 

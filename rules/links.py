@@ -2,7 +2,7 @@
 
 Token and code are HMAC-SHA256 of the row's random seed under the desk's keys, with a key of its own for each purpose.
 The row holds the seed only, so a copy of the database redeems nothing. Checking is total, in constant time, and says
-the same for every wrong link.
+the same for every link that we never made.
 """
 
 import hashlib
@@ -50,9 +50,18 @@ class Link(Protocol):
     def nonce_hash(self) -> str | None: ...
 
 
+class Closed(StrEnum):
+    """Why a link of ours is good no more. Only who holds its token, or asked for it, learns that."""
+
+    USED = "used"
+    ENDED = "ended"  # a newer one took its place, or what it was for is over
+    LOCKED = "locked"  # too many wrong codes
+    EXPIRED = "expired"
+
+
 class Verdict(StrEnum):
     GOOD = "good"
-    GONE = "gone"  # none, of another purpose, used, void, expired, or too many wrong codes: told apart for nobody
+    GONE = "gone"  # none, of another purpose, used, void, expired, or too many wrong codes
     PROVE = "prove"  # the link is good; the code, or the browser that asked, is missing or wrong
 
 
@@ -78,14 +87,27 @@ def link_id(token: str) -> int | None:
 
 def judge_link(keys: Keys, token: str, purpose: LinkPurpose, link: Link | None, now: datetime) -> Verdict:
     """Is this token good for looking at the page? Changes nothing: GOOD or GONE."""
+    good = link is not None and is_minted(keys, token, purpose, link) and closed_why(link, now) is None
+    return Verdict.GOOD if good else Verdict.GONE
+
+
+def is_minted(keys: Keys, token: str, purpose: LinkPurpose, link: Link | None) -> bool:
+    """Did we make this very token for this link? True for one that is used or expired too."""
     found = _TOKEN.fullmatch(token)
     if link is None or link.id is None or not found or int(found[1]) != link.id or link.purpose is not purpose:
-        return Verdict.GONE
-    is_ours = found[2] in keys.secrets and hmac.compare_digest(
-        _mac(keys, found[2], purpose, link.id, link.seed), found[3]
-    )
-    is_open = link.used_at is None and link.ended_at is None and now < link.expires and link.attempts < CODE_ATTEMPTS
-    return Verdict.GOOD if is_ours and is_open else Verdict.GONE
+        return False
+    return found[2] in keys.secrets and hmac.compare_digest(_mac(keys, found[2], purpose, link.id, link.seed), found[3])
+
+
+def closed_why(link: Link, now: datetime) -> Closed | None:
+    """Why this link is good no more; None where it is good."""
+    if link.used_at is not None:
+        return Closed.USED
+    if link.ended_at is not None:
+        return Closed.ENDED
+    if link.attempts >= CODE_ATTEMPTS:
+        return Closed.LOCKED
+    return None if now < link.expires else Closed.EXPIRED
 
 
 def judge_redeeming(

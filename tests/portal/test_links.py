@@ -81,7 +81,7 @@ def test_the_asking_browser_needs_no_code_and_another_one_does(site: Site, maker
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_every_wrong_link_is_the_same_404(site: Site, maker: Maker) -> None:
+def test_every_link_that_we_never_made_is_the_same_404(site: Site, maker: Maker) -> None:
     address, purpose = maker(site)
     path, good = PATHS[purpose], site.minted(address, purpose).token
     code = site.code(address, purpose)
@@ -102,9 +102,8 @@ def test_every_wrong_link_is_the_same_404(site: Site, maker: Maker) -> None:
         assert (answer.status, answer.body) == (404, unknown)
     assert is_alive(site, path + good)
     assert browser.post(path + good, {"code": code}).status in (200, 303)
-    site.browser().get("/")
     for answer in (site.browser().get(path + good), site.browser().post(path + good, {"code": code})):  # used
-        assert (answer.status, answer.body) == (404, unknown)
+        assert answer.status == 410 and "no longer valid" in answer.body
 
 
 @pytest.mark.parametrize("maker", MAKERS)
@@ -119,11 +118,13 @@ def test_old_links_and_replaced_ones_are_void(site: Site, maker: Maker) -> None:
         site.ask_access(address)
     second, code = site.link(address, purpose), site.code(address, purpose)
     if purpose is not LinkPurpose.PROOF:  # two requests have a proof each
-        assert site.browser().post(first, {"code": code}).status == 404
+        answer = site.browser().post(first, {"code": code})
+        assert answer.status == 410 and "A newer link took its place" in answer.body
     assert is_alive(site, second)
     site.clock.move(**({"minutes": 15} if purpose is LinkPurpose.SIGN_IN else {"hours": 72}))
     assert not is_alive(site, second)
-    assert site.browser().post(second, {"code": code}).status == 404
+    answer = site.browser().post(second, {"code": code})
+    assert answer.status == 410 and "Its time is over" in answer.body
 
 
 def test_five_wrong_codes_end_a_link(site: Site) -> None:
@@ -131,8 +132,62 @@ def test_five_wrong_codes_end_a_link(site: Site) -> None:
     link, code = site.link(address, purpose), site.code(address, purpose)
     for _ in range(5):
         assert site.browser().post(link, {"code": "ZZZZZZ" if code != "ZZZZZZ" else "YYYYYY"}).status == 422
-    assert site.browser().post(link, {"code": code}).status == 404
+    answer = site.browser().post(link, {"code": code})
+    assert answer.status == 410 and "too often" in answer.body and f'value="{address}"' in answer.body
     assert site.sessions() == 0
+
+
+def test_five_wrong_codes_in_the_asking_browser_say_so_whoever_asked(site: Site) -> None:
+    """The address that nobody signs in with is told the same (threat T28)."""
+    said = []
+    for address in (LUCIA, "nobody@acme.test"):
+        asking = site.browser()
+        asking.post("/", {"address": address})
+        for _ in range(5):
+            assert asking.post("/auth/confirm", {"code": "ZZZZZZ"}).status == 422
+        answer = asking.post("/auth/confirm", {"code": site.code(address, LinkPurpose.SIGN_IN)})
+        said.append((answer.status, answer.body.replace(address, "")))
+    assert said[0] == said[1] and said[0][0] == 410
+
+
+def test_who_is_signed_in_already_goes_home_with_a_used_link(site: Site) -> None:
+    lucia = site.sign_in(LUCIA)
+    link = site.link(LUCIA, LinkPurpose.SIGN_IN)
+    assert lucia.get(link).to == "/tickets"
+    assert site.sign_in("bo@bolt.test").get(link).status == 410
+
+
+def test_a_page_that_was_asked_for_opens_after_signing_in(site: Site) -> None:
+    browser = site.browser()
+    wanted = browser.get("/tickets?status=all&q=printer").to
+    assert wanted == "/?next=%2Ftickets%3Fstatus%3Dall%26q%3Dprinter"
+    assert "Please sign in first" in browser.get(wanted).body
+    browser.post("/", {"address": LUCIA, "next": "/tickets?status=all&q=printer"})
+    assert browser.post(site.link(LUCIA, LinkPurpose.SIGN_IN)).to == "/tickets?status=all&q=printer"
+    assert browser.get(wanted).to == "/tickets?status=all&q=printer"  # signed in already
+    assert site.sign_in(LUCIA, browser).get("/").to == "/tickets", "it is forgotten then"
+
+
+@pytest.mark.parametrize(
+    "evil", ["//evil.test", "https://evil.test/", "/\\evil.test", "/a//b", "javascript:x", "/%0d%0aX:y"]
+)
+def test_T34_no_page_of_another_site_opens_after_signing_in(site: Site, evil: str) -> None:
+    browser = site.browser()
+    browser.post("/", {"address": LUCIA, "next": evil})
+    browser.cookies["postdesk-next"] = quote(evil, safe="")
+    assert browser.post(site.link(LUCIA, LinkPurpose.SIGN_IN)).to == "/tickets"
+    assert browser.get(f"/?next={quote(evil, safe='')}").to == "/tickets"
+
+
+def test_a_session_that_ended_says_so_and_leads_back(site: Site) -> None:
+    lucia = site.sign_in(LUCIA)
+    site.clock.move(days=400)
+    back = lucia.get("/people").to
+    assert back == "/?next=%2Fpeople" and "Your session has ended." in lucia.get(back).body
+    assert lucia.post("/people/take-back", {"customer": str(site.acme)}).to == back  # a form too
+    assert lucia.post("/tickets/7/close").to == "/?next=%2Ftickets%2F7"
+    lucia.post("/sign-out")
+    assert "Your session has ended." not in lucia.get("/").body
 
 
 def test_the_code_alone_works_in_the_asking_browser_only(site: Site) -> None:
@@ -161,7 +216,7 @@ def test_two_posts_at_once_open_one_session(site: Site) -> None:
     link, code = site.link(LUCIA, LinkPurpose.SIGN_IN), site.code(LUCIA, LinkPurpose.SIGN_IN)
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: site.browser().post(link, {"code": code}).status, range(6)))
-    assert sorted(answers) == [303, 404, 404, 404, 404, 404]
+    assert sorted(answers) == [303, 410, 410, 410, 410, 410]
     assert site.sessions() == 1
 
 

@@ -1,6 +1,7 @@
 """Whose tickets are whose: every route about tickets, asked by everybody who can be signed in (threats T49, T51)."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -132,7 +133,10 @@ def test_T51_what_is_seen_ends_with_the_seat(site: Site, settled: Settled) -> No
     contact = site.scalar(sa.select(SEAT.c.id).order_by(SEAT.c.id).offset(1).limit(1))
     with transaction(site.engine) as session:
         end_seat(session, int(contact), site.clock())
-    assert ben.get("/tickets").to == "/" and ben.get(f"/tickets/{settled.numbers['acme']}").to == "/"
+    path = f"/tickets/{settled.numbers['acme']}"
+    assert [ben.get(one).to for one in ("/tickets", path)] == [
+        f"/?next={quote(one, safe='')}" for one in ("/tickets", path)
+    ]
     assert send(ben, f"/tickets/{settled.numbers['acme']}", {"text": "x"}).status == 403
 
 
@@ -165,4 +169,4 @@ def test_T28_a_colleague_signs_in_and_a_stranger_learns_nothing(site: Site, sett
     stranger = site.browser()
     stranger.post("/", {"address": "nobody@acme.test"})
     link = site.link("nobody@acme.test", LinkPurpose.SIGN_IN)
-    assert stranger.post(link).to != "/tickets" and stranger.get("/tickets").to == "/"
+    assert stranger.post(link).to != "/tickets" and stranger.get("/tickets").to == "/?next=%2Ftickets"
