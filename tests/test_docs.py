@@ -22,7 +22,7 @@ from values.vocabulary import Belief, LedgerState, MailClass, MailKind, MailName
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-ROOMS = ("ingest", "rules", "notify", "models", "templates", "portal", "postdesk")
+ROOMS = ("values", "ingest", "rules", "notify", "models", "templates", "portal", "postdesk")
 
 
 def page(name: str) -> str:

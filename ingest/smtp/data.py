@@ -7,8 +7,8 @@ until then, since nobody listens before.
 import asyncio
 from collections.abc import Callable
 
-from ingest.auth.transparency import DataReader
 from ingest.smtp.context import Desk
+from ingest.smtp.transparency import DataReader
 from ingest.spool.name import new_id
 from ingest.spool.write import BATCH_OCTETS, Parcel, SpoolWriter
 from values.mail import Envelope

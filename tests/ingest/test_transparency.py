@@ -1,10 +1,10 @@
-"""ingest/auth/transparency.py: RFC 5321 §2.3.8, §4.1.1.4, §4.5.2, cut at every place."""
+"""ingest/smtp/transparency.py: RFC 5321 §2.3.8, §4.1.1.4, §4.5.2, cut at every place."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.auth.transparency import DataReader
+from ingest.smtp.transparency import DataReader
 
 
 def read(blocks: list[bytes]) -> tuple[bytes, bytes | None]:
