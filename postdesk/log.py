@@ -1,13 +1,15 @@
 """Logs of every role: JSON lines on stderr, one id a mail (`mail`), no secret, no control character.
 
-Takes: events of structlog and of stdlib logging (our libraries).  Gives: one line each.  Fails: never.
+Takes: events of structlog and of stdlib logging (our libraries).  Gives: one line each; of warnings and errors of one
+kind the first few of a minute, and then how many there were.  Fails: never.
 """
 
 import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TextIO
 
@@ -24,6 +26,9 @@ SECRET_TEXT = (
 )
 MAYBE_SECRET = re.compile(r"t\d|[+?&#]|://", re.I)  # nothing of SECRET_TEXT is in a text without one of these
 # What JSON leaves alone and a terminal or a log reader does not: DEL, C1, bidi controls, line and paragraph separators.
+MINUTE = 60.0  # seconds
+A_MINUTE = 10  # warnings and errors of one kind that are written in full
+
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
@@ -41,7 +46,7 @@ def configure(role: str, *, level: int = logging.INFO, stream: TextIO | None = N
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = SparingHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, _line],
@@ -59,6 +64,45 @@ def configure(role: str, *, level: int = logging.INFO, stream: TextIO | None = N
 def masked(value: object) -> object:
     """The same with *** in place of each secret part of a text: reply and return-path codes, links, passwords."""
     return _redacted("", value)
+
+
+class SparingHandler(logging.StreamHandler[TextIO]):
+    """Writes A_MINUTE warnings and errors of one kind in a minute. The next one after that minute tells in `left_out`
+    how many more there were: whatever a client or a full disk can bring about again and again does not fill a disk.
+
+    A kind is our name of an event, or the line of a library that logs: never a text that may have come from outside.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._kinds: dict[tuple[object, ...], tuple[float, int]] = {}  # when its minute began, how many came in it
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called under the lock of the handler."""
+        if record.levelno < logging.WARNING:  # one for each mail: what it tells is asked for
+            super().emit(record)
+            return
+        event = record.msg.get("event") if isinstance(record.msg, dict) else None
+        kind = (record.name, event) if event is not None else (record.name, record.pathname, record.lineno)
+        now = self._clock()
+        began, count = self._kinds.get(kind, (now, 0))
+        if now - began < MINUTE:
+            self._kinds[kind] = (began, count + 1)
+            if count < A_MINUTE:
+                super().emit(record)
+            return
+        self._kinds[kind] = (now, 1)
+        if count > A_MINUTE:
+            _say(record, left_out=count - A_MINUTE)
+        super().emit(record)
+
+
+def _say(record: logging.LogRecord, left_out: int) -> None:
+    if isinstance(record.msg, dict):
+        record.msg = {**record.msg, "left_out": left_out}
+    else:
+        record.left_out = left_out
 
 
 def redact(logger: object, name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

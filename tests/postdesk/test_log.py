@@ -74,3 +74,27 @@ def test_a_secret_never_reaches_the_log(lines: Lines, event: dict[str, object]) 
 def test_a_broken_character_does_no_harm(lines: Lines) -> None:
     structlog.get_logger().info("half a pair \ud800")
     assert json.loads(lines())["role"] == "test"
+
+
+def test_what_is_said_again_and_again_is_counted(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    handler = next(each for each in logging.getLogger().handlers if isinstance(each, log.SparingHandler))
+    monkeypatch.setattr(handler, "_clock", lambda: now[0])
+    library = logging.getLogger("asyncio")
+
+    def all_of_them() -> None:
+        for number in range(1000):
+            structlog.get_logger().error("spool-fault", peer=f"192.0.2.{number}")
+            library.error(f"socket.accept() out of system resource, fd={number}")
+            structlog.get_logger().info("accepted", id=number)
+
+    all_of_them()
+    now[0] += 61
+    all_of_them()
+    events = [json.loads(line) for line in lines().splitlines()]
+    faults = [event for event in events if event["event"] == "spool-fault"]
+    accepts = [event for event in events if "accept()" in event["event"]]
+    assert len(faults) == len(accepts) == 2 * log.A_MINUTE
+    assert [event.get("left_out") for event in faults if "left_out" in event] == [1000 - log.A_MINUTE]
+    assert [event.get("left_out") for event in accepts if "left_out" in event] == [1000 - log.A_MINUTE]
+    assert sum(event["event"] == "accepted" for event in events) == 2000
