@@ -27,8 +27,10 @@ from rules.clues import look_for
 from rules.decide import decide
 from rules.policy import Policy
 from rules.tokens import Keys
+from values.addresses import network
 from values.decision import Receipt
 from values.mail import ParsedMail, SpooledMail
+from values.vocabulary import Belief, Source
 
 MOST_AT_ONCE = 50  # mails that are claimed together under load
 # Mails that share a transaction. SQLite has one writer: the more, the fewer commits. PostgreSQL has many, which lose
@@ -45,7 +47,8 @@ def deliver_one(mail: ParsedMail, session: Session, policy: Policy, keys: Keys, 
     clues = look_for(mail, policy, keys)
     facts = gather(session, clues, now)
     decision = decide(mail, facts, policy, now)
-    return record(session, mail, decision, now)
+    receipt = record(session, mail, decision, now)
+    return replace(receipt, from_known=facts.contact is not None and mail.auth.belief is Belief.BELIEVED)
 
 
 def run(desk: Pipeline, worker: str, stop: Event, *, until_idle: bool = False, poll: float = 1.0) -> None:
@@ -97,7 +100,10 @@ def _fault(desk: Pipeline, mails: Sequence[SpooledMail]) -> Exception | None:
         desk.blobs.sync()  # what the rows name is durable before they are; nobody waits for the disk in a transaction
         most = TOGETHER[desk.engine.dialect.name]
         for some in (parsed[at : at + most] for at in range(0, len(parsed), most)):
-            for receipt in retrying(partial(_record_all, desk, some), patience=RACE_PATIENCE):
+            receipts = retrying(partial(_record_all, desk, some), patience=RACE_PATIENCE)
+            for mail, receipt in zip(some, receipts, strict=True):
+                if receipt.from_known and mail.envelope.client_ip and mail.envelope.source is Source.SMTP:
+                    desk.spool.note_known(network(mail.envelope.client_ip))
                 log.info("delivered", mail=receipt.ledger_id, state=receipt.state, ticket=receipt.ticket)
     except Exception as error:
         log.exception("delivery failed", mails=[mail.id for mail in mails])

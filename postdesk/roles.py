@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ingest.limited_child import limit_memory
-from postdesk.supervise import Work, supervise
+from postdesk.supervise import Work, raise_descriptors, supervise
 from postdesk.workers import keep_workers, recover_all, slot, tidy
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 def supervise_roles(desk: "Desk", names: Sequence[str]) -> int:
     """Run each role as a process of its own until SIGTERM or SIGINT; gives the exit status."""
     _import_for(names)
+    raise_descriptors()
     # A Desk of its own for each: no connection, lock or cache is shared across a fork.
     return supervise({name: _work_of(name, type(desk)(desk.settings, desk.config)) for name in names})
 

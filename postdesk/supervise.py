@@ -8,6 +8,7 @@ therefore opens no connection, starts no thread and does nothing but watch.
 """
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ FIRST_WAIT = 0.5  # seconds before the first restart; doubled at each further on
 LONGEST_WAIT = 30.0
 PROVED = 60.0  # a process that ran as long as this starts with FIRST_WAIT again
 PATIENCE = 40.0  # seconds that a process may take to end: a listener finishes DATA in at most 30
+DESCRIPTORS = 65_536  # that a process asks for, where it may have so many
 LOOK = 0.05  # seconds between two looks
 
 log = structlog.get_logger()
@@ -56,6 +58,16 @@ def supervise(works: Mapping[str, Work]) -> int:
         time.sleep(LOOK)
     end_all([child.pid for child in children if child.pid is not None], PATIENCE)
     return 0
+
+
+def raise_descriptors() -> int:
+    """Raise the soft limit of open files, mostly 1,024, towards the hard one; gives what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def _start(child: _Child, lifeline: int, held_open: int) -> None:

@@ -142,10 +142,17 @@ class Desk:
         return context
 
     def limits(self) -> "Limits":
+        """As many connections as this process has descriptors for, where that is fewer than the standard."""
+        import resource
+
+        from ingest.smtp.gate import most_connections
         from ingest.smtp.server import Limits
 
+        most = most_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0], Limits().connections)
         return Limits(
-            size=self.settings.max_message_size, connections_per_address=self.settings.connections_per_address
+            size=self.settings.max_message_size,
+            connections=most,
+            connections_per_address=min(self.settings.connections_per_address, max(1, most // 2)),
         )
 
     def accepts(self, address: str) -> bool:

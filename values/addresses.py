@@ -72,6 +72,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def network(address: str) -> str:
+    """What counts as one address: an IPv6 host owns a /64."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64))
+    return address
+
+
 def parent_domains(domain: str, limit: int = 6) -> tuple[str, ...]:
     """The canonical domain and its parents with two labels or more, longest first; at most `limit` of them.
 

@@ -412,3 +412,4 @@ class Receipt:
     article: int | None = None
     outbox: tuple[int, ...] = ()
     already: bool = False  # this spool id was recorded before; nothing was done now
+    from_known: bool = False  # the author is registered, and believed

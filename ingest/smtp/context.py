@@ -5,16 +5,15 @@
 
 import asyncio
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from inspect import isawaitable
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal, Protocol
 
+from ingest.smtp.gate import Connection, Gate
 from ingest.smtp.path import PathArgument
-from ingest.smtp.reply import BUSY, STOPPING
+from ingest.smtp.reply import STOPPING
 from ingest.spool.committer import Committer
 from ingest.spool.spool import Spool
 
@@ -44,6 +43,7 @@ class Limits:
     command_pause_seconds: float = 0.05  # …so long, against floods of NOOP and the like
     refusal_seconds: float = 1.0  # pause before a 550, against harvesting (T54)
     check_seconds: float = 30.0  # wait for the recipient check; then 451
+    stress_seconds: float = 10.0  # near the cap: instead of each longer wait (ingest/smtp/gate.py)
     stop_seconds: float = 30.0  # wait for DATA in progress when stopping
 
 
@@ -82,14 +82,6 @@ class Log(Protocol):
     def error(self, event: str, /, **fields: Any) -> Any: ...
 
 
-class Connection(Protocol):
-    """What the desk knows of a session."""
-
-    @property
-    def is_busy(self) -> bool: ...
-    def say_goodbye(self, reply: str) -> None: ...
-
-
 class Desk:
     """What all sessions of one process share."""
 
@@ -116,40 +108,48 @@ class Desk:
         self.committer = Committer(spool, executor)
         self.loop = asyncio.get_running_loop()
         self.closing = False
-        self.sessions: dict[Connection, str] = {}
-        self.by_address: Counter[str] = Counter()
+        self.gate = Gate(
+            limits.connections,
+            limits.connections_per_address,
+            limits.stress_seconds,
+            self.loop.time,
+            spool.known_senders,
+        )
         self.in_memory = 0  # octets of small mails being received
         self._room = (float("-inf"), 0)  # when the disk was asked last, what it said
 
-    def admit(self, session: Connection, address: str) -> str | None:
-        """None, or the reply that turns the connection away."""
-        if self.closing:
-            return STOPPING
-        if len(self.sessions) >= self.limits.connections:
-            return BUSY
-        if self.by_address[address] >= self.limits.connections_per_address:
-            return BUSY
-        self.sessions[session] = address
-        self.by_address[address] += 1
+    def refusal(self, address: str) -> str | None:
+        """The reply that turns a newcomer away; None: there is room, and `enter` takes it."""
+        refusal = STOPPING if self.closing else self.gate.refusal(address)
+        self.counters.rejected_connections += refusal is not None
+        return refusal
+
+    def enter(self, session: Connection, address: str) -> None:
+        self.gate.enter(session, address)
         self.counters.connections += 1
-        self.counters.live = len(self.sessions)
-        return None
+        self.counters.live = len(self.gate)
 
     def leave(self, session: Connection) -> None:
-        address = self.sessions.pop(session, None)
-        if address is None:
-            return
-        self.by_address[address] -= 1
-        if not self.by_address[address]:
-            del self.by_address[address]
-        self.counters.live = len(self.sessions)
+        self.gate.leave(session)
+        self.counters.live = len(self.gate)
+
+    def patience(self, seconds: float) -> float:
+        """How long a client is waited for that is given `seconds` in quiet times."""
+        return min(seconds, self.limits.stress_seconds) if self.gate.is_stressed else seconds
 
     def has_room(self) -> bool:
         """Asked at MAIL: is there room for a mail of the largest size, twice? (RFC 1870 §6.2, faults F08, F12)"""
+        return self._free() >= self.limits.free + 2 * self.limits.size
+
+    def is_full(self) -> bool:
+        """Asked within DATA: many mails that began together may fill the disk, whether they end or not (F08)."""
+        return self._free() < self.limits.free
+
+    def _free(self) -> int:
         now = self.loop.time()
         if now - self._room[0] > 0.5:
             self._room = (now, self.spool.free_octets())
-        return self._room[1] >= self.limits.free + 2 * self.limits.size
+        return self._room[1]
 
     async def is_ours(self, path: PathArgument) -> bool:
         # RFC 5321 §4.5.1, RFC 2142: a person must be reachable here, whatever the list of mailboxes says.
@@ -162,14 +162,3 @@ class Desk:
             return False
         answer = self.accepts(path.address)
         return await asyncio.wait_for(answer, self.limits.check_seconds) if isawaitable(answer) else answer
-
-
-def network(address: str) -> str:
-    """What counts as one address: an IPv6 host owns a /64."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return str(IPv6Address(int(parsed) >> 64 << 64))
-    return address

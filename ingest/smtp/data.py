@@ -5,6 +5,8 @@ until then, since nobody listens before.
 """
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 
 from ingest.smtp.context import Desk
@@ -26,6 +28,7 @@ class Incoming:
         self._held = 0  # octets counted in desk.in_memory
         self._writer: SpoolWriter | None = None
         self.began = desk.loop.time()
+        self.moved = self.began  # when the last octets came
         self.taken = 0  # octets from the wire
         self.size = 0  # octets of the mail as sent
         self.fault: OSError | None = None
@@ -35,8 +38,19 @@ class Incoming:
     def is_too_large(self) -> bool:
         return self.size > self._desk.limits.size
 
+    def is_slow(self, grace: float) -> bool:
+        """Has it taken longer than `grace` seconds, and brought less than the least rate?"""
+        spent = self._desk.loop.time() - self.began
+        return spent > grace and self.taken < spent * self._desk.limits.rate
+
+    @property
+    def progressed_at(self) -> float:
+        """The loop's time of its last octets; of its beginning where it drips."""
+        return self.began if self.is_slow(self._desk.limits.stress_seconds) else self.moved
+
     def take(self, block: bytes) -> None:
         self.taken += len(block)
+        self.moved = self._desk.loop.time()
         octets, rest = self._reader.feed(block)
         self.size += len(octets)
         if octets and self.fault is None and not self.is_too_large:
@@ -67,6 +81,8 @@ class Incoming:
 
     def _store(self, octets: bytes) -> None:
         if self._writer is not None:
+            if self._desk.is_full():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._writer.write(octets)
             return
         self._parts.append(octets)

@@ -9,13 +9,18 @@ Nobody parses here: the reply to the final dot must not wait for that (RFC 1123 
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ingest.smtp.context import Counters, Desk, Limits, Listener, Log, RecipientCheck
 from ingest.smtp.reply import STOPPING
-from ingest.smtp.session import LmtpSession, SmtpSession
+from ingest.smtp.session import Door
 from ingest.spool.spool import Spool
+
+ACCEPTED_AT_ONCE = 32  # connections for each turn of the loop; asyncio tells as often that it has no descriptor left
+QUEUE = 1024  # connections that wait in the kernel
 
 __all__ = ["Counters", "Limits", "Listener", "Log", "RecipientCheck", "serve"]
 
@@ -60,23 +65,28 @@ async def serve(
         finally:
             for server in servers:
                 server.close()
-            for session in list(desk.sessions):
+            for session in desk.gate.sessions:
                 session.say_goodbye(STOPPING)
 
 
 async def _listen(loop: asyncio.AbstractEventLoop, desk: Desk, listener: Listener) -> asyncio.Server:
     if listener.kind == "smtps" and listener.tls is None:
         raise ValueError(f"a listener of kind smtps needs a certificate: {listener.host}:{listener.port}")
-    kind = LmtpSession if listener.kind == "lmtp" else SmtpSession
-    return await loop.create_server(lambda: kind(desk, listener), listener.host, listener.port, backlog=512)
+    server = await loop.create_server(
+        lambda: Door(desk, listener), listener.host, listener.port, backlog=ACCEPTED_AT_ONCE
+    )
+    for bound in server.sockets:  # the kernel's queue may be longer: a connection in it costs no descriptor of ours
+        with socket.socket(fileno=os.dup(bound.fileno())) as same:
+            same.listen(QUEUE)
+    return server
 
 
 async def _drain(desk: Desk) -> None:
     """F37: 421 to whoever comes or is idle; wait for DATA in progress, and for every commit that was begun."""
     desk.closing = True
     until = desk.loop.time() + desk.limits.stop_seconds
-    for session in list(desk.sessions):
+    for session in desk.gate.sessions:
         if not session.is_busy:
             session.say_goodbye(STOPPING)
-    while desk.loop.time() < until and (desk.sessions or not desk.committer.is_idle):
+    while desk.loop.time() < until and (len(desk.gate) or not desk.committer.is_idle):
         await asyncio.sleep(0.02)

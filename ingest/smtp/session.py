@@ -15,7 +15,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from ingest.smtp.context import Desk, Listener, network
+from ingest.smtp.context import Desk, Listener
 from ingest.smtp.data import Incoming
 from ingest.smtp.path import parse_path
 from ingest.smtp.reply import (
@@ -31,12 +31,36 @@ from ingest.smtp.reply import (
     enhanced,
 )
 from models.db.failpoint import failpoint
+from values.addresses import network
 from values.mail import Envelope
 from values.vocabulary import Source
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LINGER_SECONDS = 5.0  # for a client that does not read to take our last words
+_COMMANDS_OF_A_MAIL = 120  # with a hundred recipients
 _NOT_IN_HELO = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
+
+
+class Door(asyncio.Protocol):
+    """Asks the gate; only who is let in costs a session, which then takes the connection over."""
+
+    def __init__(self, desk: Desk, listener: Listener) -> None:
+        self._desk, self._listener = desk, listener
+
+    def connection_made(self, transport: Any) -> None:
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if peer else ""
+        refusal = self._desk.refusal(network(address))
+        if refusal is not None:
+            if self._listener.kind != "smtps":
+                transport.write(refusal.encode("ascii") + b"\r\n")
+            transport.close()
+            return
+        kind = LmtpSession if self._listener.kind == "lmtp" else SmtpSession
+        session = kind(self._desk, self._listener, address)
+        self._desk.enter(session, network(address))
+        transport.set_protocol(session)
+        session.connection_made(transport)
 
 
 class SmtpSession(SMTP):
@@ -48,7 +72,7 @@ class SmtpSession(SMTP):
     line_length_limit = 4096
     protocol = "SMTP"
 
-    def __init__(self, desk: Desk, listener: Listener) -> None:
+    def __init__(self, desk: Desk, listener: Listener, peer: str) -> None:
         super().__init__(
             None,  # no handler: what one would do is overridden here
             data_size_limit=desk.limits.size,
@@ -64,11 +88,12 @@ class SmtpSession(SMTP):
         self._implicit_tls = listener.tls if listener.kind == "smtps" else None
         self._incoming: Incoming | None = None
         self._is_committing = False
-        self._is_rejected = False
+        self._has_failed = False
         self._errors = 0
         self._commands = 0  # since the last mail
+        self._progressed = desk.loop.time()
         self._ends = desk.loop.time() + desk.limits.session_seconds
-        self._peer = ""
+        self._peer = peer
 
     # -- the connection -----------------------------------------------------------------------------------------
 
@@ -76,16 +101,7 @@ class SmtpSession(SMTP):
         if self._original_transport is not None:  # TLS is up; the library drops what came in plain before it (T15)
             self._begin_dialogue(transport)
             return
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if peer else ""
-        refusal = self._desk.admit(self, network(self._peer))
-        if refusal is not None:
-            self._is_rejected = True
-            self._desk.counters.rejected_connections += 1
-            if self._implicit_tls is None:
-                transport.write(refusal.encode("ascii") + b"\r\n")
-            transport.close()
-        elif self._implicit_tls is not None:
+        if self._implicit_tls is not None:
             self._begin_tls(transport, self._implicit_tls)
         else:
             self._begin_dialogue(transport)
@@ -106,7 +122,7 @@ class SmtpSession(SMTP):
             context,
             waiter,
             server_side=True,
-            ssl_handshake_timeout=self._desk.limits.handshake_seconds,
+            ssl_handshake_timeout=int(self._desk.patience(self._desk.limits.handshake_seconds)) or 1,
         )
         self._original_transport = transport
         transport.set_protocol(self._tls_protocol)
@@ -115,17 +131,17 @@ class SmtpSession(SMTP):
     def _end_handshake(self, waiter: "asyncio.Future[None]") -> None:
         waiter.exception()  # seen
         if self._handler_coroutine is None:  # it failed, and nobody tells us of the lost connection
-            self._is_rejected = True
+            self._has_failed = True
             self._desk.leave(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         """RFC 5321 §4.1.1.4: no final dot, no mail. The library cancels the command loop, which drops what it took."""
         self._desk.leave(self)
-        if not self._is_rejected:
+        if not self._has_failed:
             super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_rejected:
+        if self._has_failed:
             return
         if self._incoming is None:
             super().data_received(data)
@@ -133,7 +149,7 @@ class SmtpSession(SMTP):
             self._take(data)
 
     def eof_received(self) -> bool | None:
-        if self._is_rejected:
+        if self._has_failed:
             return False
         over_tls = self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
         if over_tls or self._incoming is not None:
@@ -145,7 +161,7 @@ class SmtpSession(SMTP):
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         left = max(self._ends - self.loop.time(), 0.001)
-        super()._reset_timeout(min(duration or self._desk.limits.command_seconds, left))
+        super()._reset_timeout(min(self._desk.patience(duration or self._desk.limits.command_seconds), left))
 
     def _timeout_cb(self) -> None:
         self._desk.counters.timeouts += 1
@@ -163,6 +179,20 @@ class SmtpSession(SMTP):
         transport.write(reply.encode("ascii") + b"\r\n")
         transport.close()
         self.loop.call_later(_LINGER_SECONDS, transport.abort)
+
+    def cut(self, reply: str) -> None:
+        """Say goodbye, and give the place back at once, even where the client does not read."""
+        self.say_goodbye(reply)
+        transport: Any = self.transport or self._original_transport
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()
+
+    @property
+    def progressed_at(self) -> float | None:
+        """For the gate: commands count as progress while they may still be those of one mail."""
+        if self._is_committing:
+            return None
+        return self._incoming.progressed_at if self._incoming is not None else self._progressed
 
     @property
     def is_busy(self) -> bool:
@@ -183,6 +213,8 @@ class SmtpSession(SMTP):
         do not keep everybody else waiting. Nobody is refused: more recipients than one mail may have are many commands.
         """
         self._commands += 1
+        if self._commands <= _COMMANDS_OF_A_MAIL:
+            self._progressed = self.loop.time()
         if self._commands > self._desk.limits.commands:
             await asyncio.sleep(self._desk.limits.command_pause_seconds)
 
@@ -351,14 +383,13 @@ class SmtpSession(SMTP):
             self._incoming = None
             super().data_received(incoming.ended.result())
             return
-        spent = self.loop.time() - incoming.began
-        slow = spent > limits.rate_grace_seconds and incoming.taken < spent * limits.rate
-        if slow or spent > limits.data_seconds or incoming.taken > 4 * limits.size:
+        is_long = self.loop.time() - incoming.began > limits.data_seconds or incoming.taken > 4 * limits.size
+        if is_long or incoming.is_slow(self._desk.patience(limits.rate_grace_seconds)):
             self._desk.counters.timeouts += 1
             self.say_goodbye(TOO_SLOW)
             return
         # M4: the library's timer would count the whole DATA; ours starts again with every block.
-        super()._reset_timeout(limits.data_idle_seconds)
+        super()._reset_timeout(self._desk.patience(limits.data_idle_seconds))
 
     async def _commit(self, incoming: Incoming) -> str:
         """Make the mail durable; the reply to its sender."""
@@ -395,7 +426,7 @@ class SmtpSession(SMTP):
             self._desk.counters.no_room += 1
         else:
             self._desk.counters.faults += 1
-        self._desk.log.error("spool-fault", peer=self._peer, errno=error.errno, exc_info=error)
+        self._desk.log.error("spool-fault", peer=self._peer, errno=error.errno, exc_info=None if full else error)
         return NO_ROOM if full else OUR_FAULT
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:

@@ -24,6 +24,7 @@ import os
 import re
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from values.mail import SpooledMail
 
 MAX_ATTEMPTS = 3  # a mail that failed so often is shunted
 LONGEST_WAIT = 60_000  # ms that a mail may be put off; what seems to wait longer was so before the clock went back
+KNOWN_DAYS = 30  # that a server is known after its last believed mail
+_NOTE_AGAIN = 3600.0  # seconds after which a known server is noted again
 _WORKER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -75,6 +78,7 @@ class Spool(SpoolIn):
         self._shunt = Shunt(self.shunt_folder, self.tmp)
         self._candidates: deque[SpoolName] = deque()
         self._listed: int | None = None  # mtime of new/ when it was listed and could be trusted
+        self._noted: dict[str, float] = {}
         self._next_due = 0  # Unix ms of the first deferred file seen at that time; 0 = none
 
     # -- the way out --------------------------------------------------------------------------------------------
@@ -185,7 +189,8 @@ class Spool(SpoolIn):
         return self._shunt.drop(mail_id)
 
     def sweep(self, older_than: float = 7200.0) -> int:
-        """Delete files in tmp/ that nobody has written to for `older_than` seconds; gives how many."""
+        """Delete files in tmp/ that nobody has written to for `older_than` seconds; gives how many. Forget servers that
+        have brought nothing for long."""
         swept = 0
         for entry in os.scandir(self.tmp):
             try:
@@ -194,7 +199,31 @@ class Spool(SpoolIn):
                     swept += 1
             except FileNotFoundError:
                 continue  # renamed meanwhile
+        self._forget_known()
         return swept
+
+    # -- whom we know -------------------------------------------------------------------------------------------
+
+    def note_known(self, address: str) -> None:
+        """A server at this address brought a mail that we believed, of somebody who is registered."""
+        if "/" in address or time.monotonic() - self._noted.get(address, float("-inf")) < _NOTE_AGAIN:
+            return
+        with suppress(OSError):  # it says nothing about a mail
+            (self.known / address).touch(mode=0o600)
+            self._noted[address] = time.monotonic()
+
+    def known_senders(self) -> frozenset[str]:
+        """The addresses that were noted within KNOWN_DAYS."""
+        since = time.time() - KNOWN_DAYS * 86400
+        with suppress(OSError), os.scandir(self.known) as entries:
+            return frozenset(entry.name for entry in entries if entry.stat().st_mtime >= since)
+        return frozenset()
+
+    def _forget_known(self) -> None:
+        until = time.time() - KNOWN_DAYS * 86400
+        for entry in os.scandir(self.known):
+            if entry.stat().st_mtime < until:
+                Path(entry.path).unlink(missing_ok=True)
 
     # -- within -------------------------------------------------------------------------------------------------
 

@@ -87,7 +87,8 @@ class SpoolIn:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.tmp, self.new, self.work, self.shunt_folder = (root / name for name in ("tmp", "new", "work", "shunt"))
-        for folder in (self.tmp, self.new, self.work, self.shunt_folder):
+        self.known = root / "known"  # a file for each address whose mails we lately believed
+        for folder in (self.tmp, self.new, self.work, self.shunt_folder, self.known):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.bad: OSError | None = None  # the fsync error that made us stop accepting, until a probe succeeds
         self.fsync_failures = 0

@@ -9,14 +9,13 @@ a believed mail of a registered customer (`Spool.known_senders`) have a part of 
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-from ingest.smtp_reply import BUSY
+from ingest.smtp.reply import BUSY
 
 STRESS_SHARE = 0.8  # of the connections: from here on timers are short
 RESERVE_SHARE = 0.1  # of the connections are for known senders
-FAIR = 10  # connections that one address keeps under stress while they make progress
+FAIR = 10  # connections that an address may have under stress; what it has beyond goes first
 KNOWN_FOR = 60.0  # seconds between two looks at who is known
 OWN_DESCRIPTORS = 96  # of the process besides its connections: listeners, log, spool, and what is accepted at once
 EACH = 2  # descriptors of one connection: its socket, and the file of a mail that is large
@@ -44,12 +43,6 @@ class Connection(Protocol):
     def cut(self, reply: str) -> None: ...
 
 
-@dataclass(slots=True)
-class _Place:
-    address: str
-    known: bool
-
-
 class Gate:
     """All connections of one listener process. Not for threads: the loop's alone."""
 
@@ -67,7 +60,7 @@ class Gate:
         self._clock, self._ask_known = clock, known
         self._known: frozenset[str] = frozenset()
         self._asked = float("-inf")
-        self._places: dict[Connection, _Place] = {}
+        self._places: dict[Connection, str] = {}  # and their addresses
         self._by_address: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -81,42 +74,47 @@ class Gate:
     def is_stressed(self) -> bool:
         return len(self._places) >= self._most * STRESS_SHARE
 
-    def admit(self, session: Connection, address: str) -> str | None:
-        """None, or the reply that turns the connection away."""
-        if self._by_address[address] >= self._most_per_address:
+    def refusal(self, address: str) -> str | None:
+        """The reply that turns a newcomer away, or None: then there is room. Cheap, as a flood asks it often."""
+        held = self._by_address.get(address, 0)
+        if held >= self._most_per_address:
             return BUSY
-        known = self.is_stressed and self._is_known(address)
+        if not self.is_stressed:
+            return None
+        known = self._is_known(address)
+        if not known and held >= FAIR:
+            return BUSY
         room = self._most if known else self._most - int(self._most * RESERVE_SHARE)
-        if len(self._places) >= room and not self._make_room(address, known):
-            return BUSY
-        self._places[session] = _Place(address, known)
+        return None if len(self._places) < room or self._make_room(known) else BUSY
+
+    def enter(self, session: Connection, address: str) -> None:
+        self._places[session] = address
         self._by_address[address] += 1
-        return None
 
     def leave(self, session: Connection) -> None:
-        place = self._places.pop(session, None)
-        if place is None:
+        address = self._places.pop(session, None)
+        if address is None:
             return
-        self._by_address[place.address] -= 1
-        if not self._by_address[place.address]:
-            del self._by_address[place.address]
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
 
     def _is_known(self, address: str) -> bool:
         if self._clock() - self._asked > KNOWN_FOR:
             self._asked, self._known = self._clock(), self._ask_known()
         return address in self._known
 
-    def _make_room(self, newcomer: str, known: bool) -> bool:
+    def _make_room(self, known: bool) -> bool:
         """Cut the connection that has the least claim to its place, if there is one with less than the newcomer."""
         worst: tuple[bool, float] | None = None
         victim: Connection | None = None
         now = self._clock()
-        for session, place in self._places.items():
-            at = session.progressed_at
-            if at is None or (place.known and not known):
+        for session, address in self._places.items():
+            at, is_known = session.progressed_at, address in self._known
+            if at is None or (is_known and not known):
                 continue
-            is_many = not place.known and self._by_address[place.address] > FAIR
-            if now - at < self._patience and (not is_many or place.address == newcomer):
+            is_many = not is_known and self._by_address[address] > FAIR
+            if now - at < self._patience and not is_many:
                 continue
             claim = (is_many, now - at)
             if worst is None or claim > worst:
