@@ -25,10 +25,9 @@ SECRET_TEXT = (
     (re.compile(r"([?&#](?:token|code|key|t)=)[^\s&]{1,300}", re.I), r"\1***"),
 )
 MAYBE_SECRET = re.compile(r"t\d|[+?&#]|://", re.I)  # nothing of SECRET_TEXT is in a text without one of these
-# What JSON leaves alone and a terminal or a log reader does not: DEL, C1, bidi controls, line and paragraph separators.
 MINUTE = 60.0  # seconds
 A_MINUTE = 10  # warnings and errors of one kind that are written in full
-
+# What JSON leaves alone and a terminal or a log reader does not: DEL, C1, bidi controls, line and paragraph separators.
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
