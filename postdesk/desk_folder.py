@@ -60,7 +60,9 @@ def read_keys(path: Path) -> Keys:
         ) from None
     except PostdeskError as error:
         raise SettingsError(f"{path}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except OSError as error:
+        raise SettingsError(f"{path}: could not be opened ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         raise SettingsError(
             f'{path}: is no key file; it needs a table [signing] with lines such as a = "BASE32"'
         ) from None

@@ -14,7 +14,6 @@ from ingest.mime.scan import Octets
 
 _BLOCK = 1 << 16
 _CRLF = b"\r\n"
-_BARE_LF = re.compile(rb"(?<!\r)\n")
 _WHITE = re.compile(rb"[ \t]{2,}|\t")
 _TURNED_LINE_ENDS = re.compile(rb"(?:\n\r)*")
 
@@ -62,7 +61,7 @@ class _Canonical:
         if not last:
             text, self._held = self._split(text)
         if text.count(b"\n") != text.count(_CRLF):
-            text = _BARE_LF.sub(_CRLF, text)  # as dkimpy reads a mail that was stored with LF
+            text = text.replace(_CRLF, b"\n").replace(b"\n", _CRLF)  # as dkimpy reads a mail that was stored with LF
         if self._relaxed:
             if b"\t" in text or b"  " in text:
                 text = _WHITE.sub(b" ", text)

@@ -19,7 +19,7 @@ from ingest.mime.body import (
 from ingest.mime.charset import codec_of, decode, html_charset
 from ingest.mime.defects import Defect
 from ingest.mime.header import clean_line
-from ingest.mime.html_text import bare_text, marked_text, unmarked
+from ingest.mime.html_text import HTML_CAP, bare_text, marked_text, unmarked, without_embedded
 from ingest.mime.leaf import (
     PackedFile,
     blocks,
@@ -39,6 +39,8 @@ _UU_CAP = 4 * 1024 * 1024  # octets of a text leaf that are searched for uuencod
 _TEXT_READ = 1024 * 1024  # octets of a text leaf that are decoded
 _HTML_KEPT = 512 * 1024  # characters of ParsedMail.html
 _HTML_READ = 2 * 1024 * 1024  # octets of an HTML leaf that are read
+_TAG = 8  # characters that are read in the time that one tag takes
+_HTML_WORK = 3 * HTML_CAP  # characters of HTML, and for its tags, that are turned into text for one whole mail
 _TNEF_READ = 24 * 1024 * 1024
 
 
@@ -90,6 +92,7 @@ class Content:
     text: str = ""
     full_text: str = ""
     html: str | None = None
+    html_left: int = _HTML_WORK
     beyond: list[str] = field(default_factory=list)  # hashes of text leaves that were not read to their end
 
     def read(self, chosen: Chosen) -> None:
@@ -169,6 +172,13 @@ class Content:
 
     def _from_html(self, html: str) -> tuple[str, str]:
         """All of the text of an HTML body, and the same with its quoted lines marked."""
+        html = without_embedded(html)
+        cost = min(len(html), HTML_CAP) + _TAG * html.count("<", 0, HTML_CAP)
+        if cost > self.html_left:  # a costly one is costly as often as it stands in the mail (threats T42)
+            self.defects[Defect.HTML_TRUNCATED] = None
+            self.beyond.append(hashlib.sha256(html.encode("utf-8", "replace")).hexdigest())
+            html = html[: min(len(html), HTML_CAP) * self.html_left // cost]
+        self.html_left -= min(cost, self.html_left)
         try:
             marked = marked_text(html)
         except Exception:  # lxml and inscriptis: RecursionError, ParserError, ValueError …

@@ -21,13 +21,16 @@ from ingest.mime.scan import Octets, Part
 logging.getLogger("tnefparse").setLevel(logging.CRITICAL)  # it logs what senders wrote
 
 _BLOCK = 256 * 1024
-_UU_LINES = 1_000_000
+_SHORT_PIECE = 32  # characters of Base64 between two paddings, on average: any encoder writes longer ones
+_SHORT_LINE = 20  # octets of a uuencoded line on average: encoders write 61
+_FEW = 1000  # so many may be shorter
 _NAME_CAP = 255  # octets in UTF-8
 _TNEF_CAP = 16 * 1024 * 1024
 _TNEF_OBJECTS = 2000
 _TNEF_MESSAGE = b"\x07\x03\x02\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00F"  # begins a message inside a TNEF
 
 _BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_PADDING = re.compile(rb"={2,}")
 _WHITE = b" \t\r\n"
 _NOT_BASE64 = bytes(octet for octet in range(256) if octet not in _BASE64_ALPHABET)
 _KNOWN_ENCODINGS = {
@@ -66,7 +69,7 @@ def blocks(octets: Octets, part: Part, stop: int | None = None) -> Iterator[byte
         case "quoted-printable":
             return _quoted_printable(raw)
         case "uuencode":
-            return _uudecoded(raw)
+            return _uudecoded(raw, _FEW + (end - part.body) // _SHORT_LINE)
         case _:
             return raw
 
@@ -85,6 +88,10 @@ def _base64(raw: Iterable[bytes]) -> Iterator[bytes]:
     left = b""
     for block in raw:
         clean = left + block.translate(None, _NOT_BASE64)
+        if b"=" in clean and clean.count(b"=") > _FEW:
+            clean = _PADDING.sub(b"=", clean)
+            if clean.count(b"=") > _FEW + len(clean) // _SHORT_PIECE:
+                clean = clean.replace(b"=", b"")
         if b"=" in clean:
             *whole, left = clean.split(b"=")
             for piece in whole:
@@ -102,14 +109,13 @@ def _quoted_printable(raw: Iterable[bytes]) -> Iterator[bytes]:
     return (binascii.a2b_qp(block) for block in _whole_lines(raw))
 
 
-def _uudecoded(raw: Iterable[bytes]) -> Iterator[bytes]:
-    left = _UU_LINES
+def _uudecoded(raw: Iterable[bytes], left: int) -> Iterator[bytes]:
     for block in _whole_lines(raw):
         lines = [line for line in block.splitlines() if line][:left]
         left -= len(lines)
         yield uudecode(lines)
         if not left:
-            return  # a million lines are 45 MB; more are shorter than any encoder makes them
+            return  # more lines than any encoder makes of so many octets
 
 
 def _whole_lines(raw: Iterable[bytes]) -> Iterator[bytes]:
@@ -225,23 +231,35 @@ def take_uuencoded(content: bytes) -> tuple[bytes, list[PackedFile]]:
     """`content` of a text part without its uuencoded files, and these (up to 100)."""
     files: list[PackedFile] = []
     kept: list[bytes] = []
-    position = 0
+    position, end = 0, 0
     for begin in _UU_BEGIN.finditer(content):
-        if begin.start() < position or len(files) >= 100:
+        if begin.start() < position:
             continue
-        end = content.find(b"\nend", begin.end())
+        if len(files) >= 100:
+            break
+        # Cheap questions first: a text may be nothing but such lines (threats T44).
+        is_base64 = b"-base64" in begin.group()[:14]
+        if not is_base64 and not _is_uu_line(_line_at(content, begin.end() + 1)):
+            continue
+        if end < begin.end():
+            end = content.find(b"\nend", begin.end())
         if end < 0:
             break  # no further file can end either
         lines = content[begin.end() + 1 : end + 1].splitlines()
-        if not lines or (not _is_uu_line(lines[0]) and begin.group().startswith(b"begin ")):
+        if not lines:
             continue
-        decoded = lenient_base64(b"".join(lines)) if b"-base64" in begin.group()[:14] else uudecode(lines)
+        decoded = lenient_base64(b"".join(lines)) if is_base64 else uudecode(lines)
         files.append(PackedFile(decode(begin.group(1).strip())[0], decoded))
         kept.append(content[position : begin.start()])
         newline = content.find(b"\n", end + 1)
         position = newline + 1 if newline >= 0 else len(content)
     kept.append(content[position:])
     return b"".join(kept), files
+
+
+def _line_at(content: bytes, start: int) -> bytes:
+    """The first octets of the line that begins at `start`: as many as a uuencoded one has, and one more."""
+    return content[start : start + 93].partition(b"\n")[0].rstrip(b"\r")
 
 
 def _is_uu_line(line: bytes) -> bool:

@@ -101,7 +101,13 @@ class Spool(SpoolIn):
                 (self.new / str(name)).rename(path)
             except FileNotFoundError:
                 continue  # another worker was quicker
-            if (file := self._open_claimed(path, name)) is not None:
+            try:
+                file = self._open_claimed(path, name)
+            except OSError:  # no descriptor, no memory: nothing that the mails did, so it costs them no attempt
+                self.release(Claim(worker=worker, files=tuple(files)))
+                self._rename_quietly(path, self.new / str(name))
+                raise
+            if file is not None:
                 files.append(file)
                 mails += len(file.mails)
                 if name.attempts:
@@ -120,7 +126,10 @@ class Spool(SpoolIn):
     def release(self, claim: Claim, wait: float = 0.0) -> None:
         """Give the mails back as they were, to be claimed after `wait` seconds: the fault was not theirs."""
         for file in claim.files:
-            self._give_back(file, file.name.attempts, wait)
+            try:
+                self._give_back(file, file.name.attempts, wait)
+            except OSError:  # a batch cannot be split now: back as a whole, or the next recovery counts it as a failure
+                self._rename_quietly(file.path, self.new / str(replace(file.name, after=_in(wait))))
 
     def defer(self, claim: Claim, reason: str, *, detail: str = "", wait: float = 0.0) -> tuple[SpooledMail, ...]:
         """The mails failed: back with one attempt more, after `wait` seconds. Gives those that failed too often, which
@@ -295,7 +304,7 @@ class Spool(SpoolIn):
         return ()
 
     def _give_back(self, file: ClaimedFile, attempts: int, wait: float) -> None:
-        after = time.time_ns() // 1_000_000 + int(wait * 1000) if wait > 0 else 0
+        after = _in(wait)
         if file.name.count == 1:
             self._rename_quietly(file.path, self.new / str(replace(file.name, attempts=attempts, after=after)))
             return
@@ -335,6 +344,11 @@ class Spool(SpoolIn):
             path.rename(target)
         except FileNotFoundError:
             return
+
+
+def _in(wait: float) -> int:
+    """Unix ms of the moment in `wait` seconds; 0 = now."""
+    return time.time_ns() // 1_000_000 + int(wait * 1000) if wait > 0 else 0
 
 
 def _mails_in(folder: Path) -> int:

@@ -49,6 +49,8 @@ _RETRY: Any = {
 _NOT_THE_BLOBS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG),
     *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ESTALE),
+    # Too little of the machine is left. Not ENOMEM: a worker meets it at its own limit, and the mail may be why.
+    *(errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EAGAIN, errno.ENOLCK),
 )
 
 

@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -155,6 +157,48 @@ def test_release_keeps_the_attempts(spool: Spool) -> None:
         claim = spool.claim("w")
         assert claim is not None and claim.mails[0].attempts == 0
         spool.release(claim)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No file can be opened while the block runs."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, most[1]))
+    taken = []
+    with suppress(OSError):
+        while True:
+            taken.append(os.open("/dev/null", os.O_RDONLY))
+    try:
+        yield
+    finally:
+        for one in taken:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+
+
+def test_f12_without_a_descriptor_a_claim_costs_no_attempt(spool: Spool) -> None:
+    spool.put_batch([(ENVELOPE, raw(n)) for n in range(3)])
+    spool.put(ENVELOPE, raw(3))
+    assert spool.claim("nobody", 0) is None  # its folder is made
+    spool.wait_for_new(1)  # listed
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        spool.claim("w", 10)
+    claim = spool.claim("w", 10)
+    assert claim is not None and [mail.attempts for mail in claim.mails] == [0] * 4
+
+
+def test_f12_a_batch_that_cannot_be_split_goes_back_whole_and_waits(spool: Spool) -> None:
+    spool.put_batch([(ENVELOPE, raw(n)) for n in range(3)])
+    claim = spool.claim("w")
+    assert claim is not None
+    with no_descriptors():
+        spool.release(claim, 0.3)
+    assert spool.claim("w") is None, "it waits"
+    assert spool.wait_for_new(5)
+    again = spool.claim("w")
+    assert again is not None and [mail.attempts for mail in again.mails] == [0] * 3
 
 
 def test_recover_returns_what_a_dead_worker_held_each_mail_on_its_own(spool: Spool) -> None:
