@@ -269,7 +269,10 @@ class _Finder:
         if author is None:
             return SentCounts(same_words_last_month=same_words)
         day, hour = now - timedelta(days=1), now - timedelta(hours=1)
-        rows = self._all(_COUNTS, author=author, day=day, hour=hour, spool_id=self._clues.spool_id)
+        clues = self._clues
+        rows = self._all(
+            _COUNTS, author=author, day=day, hour=hour, spool_id=clues.spool_id, claimed_from=clues.claimed_from
+        )
         sent = [row for row in rows if row.way == "sent"]
         received = [row for row in rows if row.way == "received"]
         unknown = self._all(_UNKNOWN, day=day) if is_unknown else ()
@@ -474,16 +477,15 @@ _sent = _capped(  # what answers a proved command is no sign of a loop on the ti
 )
 _SENT = sa.select(sa.literal("sent").label("way"), _sent.c.ticket, sa.func.count().label("n")).group_by(_sent.c.ticket)
 _received = _capped(  # the newest, however many are sent in the author's name
-    sa.select(LEDGER.c.ticket, LEDGER.c.reason)
+    sa.select(LEDGER.c.ticket, LEDGER.c.reason, LEDGER.c.claimed_from)
     .where(LEDGER.c.author == _P("author"), LEDGER.c.received >= _hour, _other)
     .order_by(LEDGER.c.received.desc())
 )
-# What nobody believes and what is only a copy counts against no author: a forger has as many as they like of them.
-_COUNTS_AGAINST_NOBODY = (Reason.UNBELIEVED, Reason.SECOND_COPY)
+# What is only claimed counts against its client, and a copy counts against nobody: a forger has as many as they like.
 _COUNTS = sa.union_all(
     _SENT,
     sa.select(sa.literal("received"), _received.c.ticket, sa.func.count())
-    .where(_received.c.reason.not_in(_COUNTS_AGAINST_NOBODY))
+    .where(_received.c.claimed_from == _P("claimed_from"), _received.c.reason != Reason.SECOND_COPY)
     .group_by(_received.c.ticket),
 )
 _UNKNOWN = (  # the word stands in the statement, as in the partial index that answers it; the budgets keep it short

@@ -216,6 +216,7 @@ class _Work:
             "article": self.article,
             "copy_of": self.copy_of,
             "words_key": self._decision.words_key,
+            "claimed_from": self._decision.claimed_from,
             "trace": [storable(line) for line in self._decision.trace],
         }
 
@@ -354,6 +355,7 @@ def _write_ledger(connection: sa.Connection, row: dict[str, Any]) -> None:
     statement = insert_new(LEDGER, connection.dialect.name, "id")
     first = row["content_key"] if row["content_key"] and row["state"] is not LedgerState.DUPLICATE else None
     row = row | {"copy_of": row.get("copy_of"), "words_key": row.get("words_key", ""), "first_key": first}
+    row |= {"claimed_from": row.get("claimed_from", "")}
     if connection.execute(statement, row).scalar() is None:
         connection.execute(sa.insert(LEDGER), row | {"first_key": None})
 

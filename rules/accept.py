@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from rules.authn import belief_of, is_believed, obstacle_to_order, powers
 from rules.autoreply import acknowledgement, unknown_author
-from rules.belief import Article
+from rules.belief import Article, Counts
 from rules.case import Case, Outcome, held
 from rules.colleagues import colleague_notices
 from rules.fields import read_fields
@@ -208,7 +208,8 @@ def _add(
     storm = () if case.facts.release else _storm(case, ticket)
     told = _told_of(case, storm)
     if _is_flood(case) and not case.facts.release:
-        why = f"Mails from {case.author} come too fast for a person: automatic mail on ticket {ticket.number} rests."
+        rests = f": automatic mail on ticket {ticket.number} rests" if storm or ticket.paused else ""
+        why = f"Mails from {case.author} come too fast for a person{rests}."
         would = f"add it to ticket {ticket.number}"
         flood = held(Reason.LOOP_BROKEN, why, would, ticket=ticket.number, matched_by=thread.matched_by, also=storm)
         return replace(flood, notices=told)
@@ -238,7 +239,9 @@ def _storm(case: Case, ticket: TicketFact) -> tuple[PauseThread, ...]:
     sent_too_many = sent.to_author_on_ticket_last_day >= policy.automatic_per_pair * max(1, len(case.facts.tickets))
     if ticket.resumed_at and case.now - ticket.resumed_at < timedelta(days=1):
         sent_too_many = False  # an agent has seen those: they would pause the thread at once again
-    if ticket.paused or not (_is_flood(case) or sent_too_many):
+    # what is only claimed pauses nothing: else a forger silences the ticket
+    flood = _is_flood(case) and powers(case).counts is Counts.AUTHOR
+    if ticket.paused or not (flood or sent_too_many):
         return ()
     story = (
         f"{received} mails from {case.author} in an hour and {sent.to_author_on_ticket_last_day} automatic mails "

@@ -52,8 +52,7 @@ class Counts(StrEnum):
     """Against whose budgets and breakers a mail counts."""
 
     AUTHOR = "the author"
-    CLAIM = "whoever claims to be the author"
-    NOBODY = "nobody"
+    CLIENT = "its client"  # the address that handed it to us: whoever claims to be the author
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +87,11 @@ POWERS: dict[Proof, Powers] = {
     Proof.SIGNED: _powers(True, Article.PLAIN, True, Change.YES, True, Counts.AUTHOR, 5),
     Proof.VOUCHED: _powers(True, Article.PLAIN, True, Change.YES, True, Counts.AUTHOR, 5),
     Proof.VOUCHED_ALONE: _powers(False, Article.PLAIN, True, Change.YES, True, Counts.AUTHOR, 4),
-    Proof.SIGNED_IN_PART: _powers(False, Article.PLAIN, True, Change.KEYED, True, Counts.CLAIM, 3),
-    Proof.WORDS_OPEN: _powers(False, Article.MARKED, True, Change.KEYED, False, Counts.CLAIM, 2),
+    Proof.SIGNED_IN_PART: _powers(False, Article.PLAIN, True, Change.KEYED, True, Counts.CLIENT, 3),
+    Proof.WORDS_OPEN: _powers(False, Article.MARKED, True, Change.KEYED, False, Counts.CLIENT, 2),
     Proof.UNASKED: _powers(False, Article.OF_KNOWN, True, Change.YES, True, Counts.AUTHOR, 1),
-    Proof.NONE: _powers(False, Article.OF_KNOWN, False, Change.KEYED, False, Counts.CLAIM, 1),
-    Proof.REFUTED: _powers(False, Article.HELD, False, Change.NO, False, Counts.NOBODY, 0),
+    Proof.NONE: _powers(False, Article.OF_KNOWN, False, Change.KEYED, False, Counts.CLIENT, 1),
+    Proof.REFUTED: _powers(False, Article.HELD, False, Change.NO, False, Counts.CLIENT, 0),
 }
 
 

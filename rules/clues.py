@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from rules.access_form import read_asked
+from rules.belief import POWERS, Counts, proof_of
 from rules.policy import Policy
 from rules.ticket_commands import TicketOrder, read_ticket_command
 from rules.tokens import (
@@ -22,7 +23,7 @@ from rules.tokens import (
     has_our_form,
 )
 from values.access import Asked
-from values.addresses import canonical_address, canonical_domain, parent_domains, skeleton
+from values.addresses import canonical_address, canonical_domain, network, parent_domains, skeleton
 from values.decision import CheckedToken, Clues
 from values.mail import Mailbox, ParsedMail
 from values.vocabulary import MailboxPurpose
@@ -62,6 +63,7 @@ def look_for(mail: ParsedMail, policy: Policy, keys: Keys) -> Clues:
         forward_paths=mail.envelope.forward_paths,
         cc=_people(mail, author, policy),
         proof_key=proof_key(author, mail.message_id),
+        claimed_from=claimed_from(mail, policy),
     )
 
 
@@ -85,6 +87,12 @@ def proof_key(author: str | None, message_id: str | None) -> str:
     """What an order is known by when it is sent again (T12). Not the octets of the signature: an RSA signature can be
     written in more than one way, while the Message-ID of an order is signed."""
     return hashlib.sha256(f"{author}\n{message_id}".encode("utf-8", "replace")).hexdigest() if message_id else ""
+
+
+def claimed_from(mail: ParsedMail, policy: Policy) -> str:
+    """Against which client the mail counts, "" where it counts against its author: a forger fills nobody's budget."""
+    counts = POWERS[proof_of(mail.auth, authentication=policy.authentication)].counts
+    return "" if counts is Counts.AUTHOR else network(mail.envelope.client_ip or "unknown")
 
 
 def recipients(mail: ParsedMail) -> Iterator[str]:

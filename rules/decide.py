@@ -53,7 +53,13 @@ def decide(mail: ParsedMail, facts: Facts, policy: Policy, now: datetime) -> Dec
 def _told(case: Case, decision: Decision, trace: tuple[str, ...]) -> Decision:
     kept = tuple(_kept_until(case, decision.reason, one) for one in decision.actions)
     actions = (*kept, *_spent(case, decision))
-    return replace(decision, actions=actions, trace=(*trace, *decision.trace), words_key=case.clues.words_key)
+    return replace(
+        decision,
+        actions=actions,
+        trace=(*trace, *decision.trace),
+        words_key=case.clues.words_key,
+        claimed_from=case.clues.claimed_from,
+    )
 
 
 def _kept_until(case: Case, reason: Reason, action: Action) -> Action:

@@ -60,6 +60,7 @@ class Clues:
     release_of: str | None = None  # ledger id, when an agent or superuser releases a held mail
     access_outbox_id: int | None = None  # of a checked reply address of a notice about access
     access_asked: Asked | None = None  # what a mail to the access address asks for
+    claimed_from: str = ""  # the client that a mail counts against whose author is only claimed; "" = the author
     proof_key: str = ""  # of author and Message-ID: an order with it counts once (T12); "" = it has no Message-ID
 
 
@@ -155,7 +156,8 @@ class SentCounts:
     unknown_to_author_last_day: int = 0
     unknown_to_domain_last_day: int = 0
     unknown_total_last_hour: int = 0
-    from_author_last_hour: int = 0  # mails received from this author
+    # mails received from this author; of a mail whose author is only claimed: those claimed by the same client
+    from_author_last_hour: int = 0
     from_author_on_ticket_last_hour: int = 0  # of these, articles on the ticket that the clues lead to
     same_words_last_month: int = 0  # earlier mails with the same words_key in 30 days, however decided
     to_author_last_month: int = 0  # automatic mails in 30 days; counted only where the same words came before
@@ -390,6 +392,7 @@ class Decision:
     notices: tuple[Notice, ...] = ()
     trace: tuple[str, ...] = ()  # "gate: answer", in the order tried
     words_key: str = ""  # of the clues, kept in the ledger for SentCounts.same_words_last_month
+    claimed_from: str = ""  # of the clues, kept in the ledger for SentCounts.from_author_last_hour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ class Ledger(SQLModel, table=True):
     first_key: str | None = Field(default=None, unique=True)
     copy_of: str | None = None  # ledger id of the first copy
     words_key: str = ""
+    claimed_from: str = ""  # the client that it counts against; "" = the author
     state: LedgerState = Field(sa_type=words(LedgerState))
     reason: Reason = Field(sa_type=words(Reason))
     matched_by: MatchedBy | None = Field(default=None, sa_type=words(MatchedBy))

@@ -213,12 +213,24 @@ def test_what_left_and_came_is_counted(database: sa.Engine, desk: Desk) -> None:
     assert unknown.unknown_total_last_hour == 2
 
 
-def test_T26_what_nobody_believes_counts_against_no_author(database: sa.Engine, desk: Desk) -> None:
+def test_T26_what_is_claimed_counts_against_its_client_and_a_copy_against_nobody(
+    database: sa.Engine, desk: Desk
+) -> None:
     """Else 62 forged mails close the portal's forms to their true author, and five silence a colleague's."""
-    for n, reason in enumerate((Reason.UNBELIEVED, Reason.SECOND_COPY, Reason.COLLEAGUE_WITHOUT_SEAT)):
-        mail = a_mail(f"A{n}")
-        do(database, mail, replace(holding(), reason=reason))
-    assert find(database, clues_of(a_mail("A9"))).sent.from_author_last_hour == 1
+    came = (
+        (Reason.UNBELIEVED, "192.0.2.66"),
+        (Reason.UNBELIEVED, "192.0.2.66"),
+        (Reason.UNBELIEVED, "192.0.2.7"),
+        (Reason.SECOND_COPY, ""),
+        (Reason.COLLEAGUE_WITHOUT_SEAT, ""),
+    )
+    for n, (reason, client) in enumerate(came):
+        do(database, a_mail(f"A{n}"), replace(holding(), reason=reason, claimed_from=client))
+    counted = {
+        client: find(database, clues_of(a_mail("A9"), claimed_from=client)).sent.from_author_last_hour
+        for client in ("", "192.0.2.66", "192.0.2.7", "192.0.2.8")
+    }
+    assert counted == {"": 1, "192.0.2.66": 2, "192.0.2.7": 1, "192.0.2.8": 0}
 
 
 def test_T26_what_answers_an_order_counts_for_the_author_and_not_for_the_ticket(
