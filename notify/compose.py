@@ -7,10 +7,11 @@ This is the one place that writes header fields of outgoing mail. Every value is
 constant list, and what was built is read again and compared before it leaves (threats T29, T30).
 """
 
+import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_string, policy
@@ -18,9 +19,11 @@ from email.errors import MessageError
 from email.header import Header, decode_header, make_header
 from email.utils import format_datetime, unquote
 from typing import Protocol
+from urllib.parse import quote
 
 import idna
 
+from models.views.mails import FileView
 from notify.render import Plain, Rendered, RenderError
 from values.mail import Mailbox
 from values.vocabulary import MailClass, MailName
@@ -89,6 +92,7 @@ class OutgoingMail:
     reason: str | None = None  # why the recipient gets it: a word
     context: Mapping[str, Plain] = field(default_factory=dict)
     calendar: str | None = None  # an iCalendar file to attach (RFC 5545)
+    files: tuple[FileView, ...] = ()  # to attach; their octets are in the blob store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,18 +118,35 @@ class CanRender(Protocol):
     def render(self, mail: str, language: str, zone: str, context: Mapping[str, Plain]) -> Rendered: ...
 
 
-def compose(mail: OutgoingMail, renderer: CanRender) -> Composed | Unfit:
-    """Write one mail, read it again, and give it out only if it says what it should."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """One attachment as it is written."""
+
+    type: str
+    disposition: str  # the whole value of Content-Disposition, folded
+    octets: bytes
+
+
+def _no_blob(sha256: str) -> bytes:
+    raise ValueError("a mail with files needs the blob store")
+
+
+def compose(mail: OutgoingMail, renderer: CanRender, blob: Callable[[str], bytes] = _no_blob) -> Composed | Unfit:
+    """Write one mail, read it again, and give it out only if it says what it should.
+
+    `blob`: the octets of a file by its SHA-256; what it raises is raised here, ValueError apart.
+    """
     try:
         rendered = renderer.render(mail.mail, mail.language, mail.zone, mail.context)
         sender = Mailbox(address=clean_address(mail.sender.address), name=clean_name(mail.sender.name))
         recipient = clean_address(mail.recipient)
         return_path = clean_address(mail.return_path) if mail.return_path else ""
         headers = dict(_headers(mail, rendered, sender, recipient))
-        message = _head(headers) + _mime(rendered, mail)
+        files = _files(mail, blob)
+        message = _head(headers) + _mime(rendered, mail, files)
     except (ValueError, RenderError) as error:
         return Unfit(reason=str(error))
-    if fault := _difference(message, headers, rendered, sender, recipient, mail.calendar):
+    if fault := _difference(message, headers, rendered, sender, recipient, files):
         return Unfit(reason=f"the mail that was built does not say what it should: {fault}")
     return Composed(
         reverse_path=return_path,
@@ -275,24 +296,60 @@ def _token(value: str) -> str:
 _TEXT_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def _mime(rendered: Rendered, mail: OutgoingMail) -> bytes:
-    """MIME fields and the two alternatives; with a calendar file, both in a multipart/mixed with it."""
-    if mail.calendar is None:
+def _mime(rendered: Rendered, mail: OutgoingMail, files: tuple[_File, ...]) -> bytes:
+    """MIME fields and the two alternatives; with files, all of them in a multipart/mixed (RFC 2046 §5.1.3)."""
+    if not files:
         return b"MIME-Version: 1.0\r\n" + _alternatives(rendered, mail.message_id)
     boundary = _boundary(f"calendar {mail.message_id}")
-    # Not method=REQUEST: nothing to accept, a file that a person may open (RFC 5546 §3.2.1, RFC 6047 §2.4)
-    file = binascii.b2a_qp(_crlf(mail.calendar), istext=True)
-    return b"".join(
-        (
-            f'MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
-            f"--{boundary}\r\n".encode(),
-            _alternatives(rendered, mail.message_id),
-            f'--{boundary}\r\nContent-Type: text/calendar; charset="utf-8"; method=PUBLISH\r\n'.encode(),
-            b'Content-Disposition: attachment; filename="seat.ics"\r\n',
-            b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + file + b"\r\n",
-            f"--{boundary}--\r\n".encode(),
-        )
-    )
+    pieces = [
+        f'MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
+        f"--{boundary}\r\n".encode(),
+        _alternatives(rendered, mail.message_id),
+    ]
+    for file in files:
+        fields = f"Content-Type: {file.type}\r\nContent-Disposition: {file.disposition}\r\n"
+        pieces += (f"--{boundary}\r\n{fields}".encode(), _encoded_file(file), b"\r\n")
+    return b"".join((*pieces, f"--{boundary}--\r\n".encode()))
+
+
+def _encoded_file(file: _File) -> bytes:
+    if file.type == _CALENDAR:  # text of ours stays legible
+        return b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + binascii.b2a_qp(file.octets, istext=True)
+    return b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(file.octets).replace(b"\n", b"\r\n")
+
+
+# Not method=REQUEST: nothing to accept, a file that a person may open (RFC 5546 §3.2.1, RFC 6047 §2.4)
+_CALENDAR = 'text/calendar; charset="utf-8"; method=PUBLISH'
+_FILE_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,90}", re.ASCII)
+FILE_NAME_CAP = 60  # characters; percent-encoded they still fit a line of 998 octets (RFC 5322 §2.1.1)
+
+
+def _files(mail: OutgoingMail, blob: Callable[[str], bytes]) -> tuple[_File, ...]:
+    made = [
+        _File(type=_file_type(one.type), disposition=_disposition(one.name), octets=blob(one.sha256))
+        for one in mail.files
+    ]
+    if mail.calendar is not None:
+        made.insert(0, _File(type=_CALENDAR, disposition=_disposition("seat.ics"), octets=_crlf(mail.calendar)))
+    return tuple(made)
+
+
+def _file_type(declared: str) -> str:
+    """The declared type where it is one of a plain file: a mail within a mail must be read as a file again."""
+    plain = _FILE_TYPE.fullmatch(declared) and not declared.startswith(("multipart/", "message/"))
+    return declared if plain else "application/octet-stream"
+
+
+def _disposition(name: str) -> str:
+    """RFC 2183, and RFC 2231 §4 for a name that is not plain ASCII."""
+    shown = re.sub(r'[\\/"]', "_", clean(name)).strip(". ") or "file"
+    stem, dot, ending = shown.rpartition(".")
+    if len(shown) > FILE_NAME_CAP:
+        short = dot and len(ending) <= 10
+        shown = f"{stem[: FILE_NAME_CAP - len(ending) - 1]}.{ending}" if short else shown[:FILE_NAME_CAP]
+    if shown.isascii():
+        return f'attachment; filename="{shown}"'
+    return f"attachment;\r\n filename*=UTF-8''{quote(shown, safe='')}"
 
 
 def _alternatives(rendered: Rendered, message_id: str) -> bytes:
@@ -331,7 +388,7 @@ def _crlf(text: str) -> bytes:
 
 
 def _difference(
-    message: bytes, built: Mapping[str, str], rendered: Rendered, sender: Mailbox, to: str, calendar: str | None = None
+    message: bytes, built: Mapping[str, str], rendered: Rendered, sender: Mailbox, to: str, files: tuple[_File, ...]
 ) -> str | None:
     """What the built mail says otherwise than meant, or None. Read by the stdlib, which had no part in writing it."""
     try:
@@ -347,8 +404,8 @@ def _difference(
             return f"Subject is {read['Subject']!r}"
         leaves = (part for part in read.walk() if not part.is_multipart())
         parts = [(part.get_content_type(), part.get_payload(decode=True)) for part in leaves]
-        file = [("text/calendar", _crlf(calendar))] if calendar is not None else []
-        if parts != [("text/plain", _crlf(rendered.text)), ("text/html", _crlf(rendered.html)), *file]:
+        attached = [(file.type.partition(";")[0], file.octets) for file in files]
+        if parts != [("text/plain", _crlf(rendered.text)), ("text/html", _crlf(rendered.html)), *attached]:
             return "its parts are not the text and the HTML"
     except (MessageError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         return f"it cannot be read: {type(error).__name__}"

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
+from models.blobs.store import BlobStore, is_store_away
 from models.db.engine import is_lost_race, is_outage, reading, retrying, transaction
 from models.db.failpoint import failpoint
 from models.outbox.outbox import (
@@ -59,6 +60,7 @@ class Dispatch:
     smarthost: Smarthost
     letterhead: Letterhead
     renderer: Renderer
+    blobs: BlobStore  # for the files of an answer
     now: Callable[[], datetime]  # the desk's clock
 
 
@@ -138,10 +140,10 @@ class _Suppressed:
 def _send(desk: Dispatch, claimed: Claimed) -> tuple[Outcome | _Suppressed, str | None]:
     """What came of one row, and the Message-ID that it carried."""
     composed = _compose(desk, claimed)
-    if isinstance(composed, _Suppressed):
+    if isinstance(composed, _Suppressed | Deferred):
         return composed, None
     if isinstance(composed, Unfit):
-        log.error("mail cannot be composed", outbox=claimed.id, mail_name=claimed.mail, reason=composed.reason)
+        log.error("cannot be composed", outbox=claimed.id, mail_name=claimed.mail, reason=composed.reason)
         return Failed(reply=f"not composed: {composed.reason}"), None
     for note in composed.notes:
         log.error("mail fell back", outbox=claimed.id, mail_name=claimed.mail, note=note)
@@ -151,7 +153,7 @@ def _send(desk: Dispatch, claimed: Claimed) -> tuple[Outcome | _Suppressed, str 
     return outcome, composed.message_id
 
 
-def _compose(desk: Dispatch, claimed: Claimed) -> Composed | Unfit | _Suppressed:
+def _compose(desk: Dispatch, claimed: Claimed) -> Composed | Unfit | Deferred | _Suppressed:
     with reading(desk.engine) as session:
         suppressed = find_suppression(session, claimed.recipient)
         if suppressed:
@@ -162,8 +164,11 @@ def _compose(desk: Dispatch, claimed: Claimed) -> Composed | Unfit | _Suppressed
         return _Suppressed(reason="its link is void: a newer one took its place, or it was used")
     try:
         mail = outgoing(rows, desk.letterhead)
-        return mail if isinstance(mail, Unfit) else compose(mail, desk.renderer)
+        return mail if isinstance(mail, Unfit) else compose(mail, desk.renderer, desk.blobs.get)
     except Exception as error:  # a row that makes our code fail must not hold up those behind it (threat M9)
+        if is_store_away(error):  # the files are sent when the store is back
+            log.error("blob store away", outbox=claimed.id, error=str(error))
+            return Deferred(reply=f"its files cannot be read: {error}")
         log.exception("composing failed", outbox=claimed.id)
         return Unfit(reason=f"{type(error).__name__}: {error}")
 

@@ -72,6 +72,7 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
             "reply_to": reply_to or letterhead.support,
         },
         calendar=mail.calendar(rows, letterhead) if mail.calendar else None,
+        files=rows.article.files if claimed.mail is MailName.AGENT_REPLY and rows.article else (),
     )
 
 

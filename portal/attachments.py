@@ -21,21 +21,22 @@ from models.views.conversation import FileRow, find_file
 from portal.parts import parts_of
 from portal.people import number as number_in
 from portal.session import viewer_of
+from values.addresses import UNSAFE_IN_NAMES, clean_file_name
 from values.mail import AttachmentRef
 
 PICTURE_LIMIT = 10 << 20  # octets of a picture that is shown; a larger one is a download
-NAME_KEPT = 120  # characters
 SANDBOX = "default-src 'none'; sandbox"
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,90}", re.ASCII)
-_UNSAFE = re.compile(r'[\\/:*?"<>|]')
 
 
 def download(request: Request, number: str = "", id: str = "") -> Response:
     """GET /tickets/NUMBER/files/ID."""
     file = _file(request, number, id)
-    name = clean_name(file.name)
+    name = clean_file_name(file.name)
     folded = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    ascii_name = _UNSAFE.sub("_", folded).replace("%", "_") or "file"  # a full-width quotation mark is a plain one now
+    ascii_name = (
+        UNSAFE_IN_NAMES.sub("_", folded).replace("%", "_") or "file"
+    )  # a full-width quotation mark is a plain one now
     disposition = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"  # RFC 6266 §4.3
     return _stream(request, file, "application/octet-stream", disposition)
 
@@ -74,24 +75,13 @@ def keep(blobs: BlobStore, files: Iterable[UploadFile]) -> tuple[AttachmentRef, 
         declared = (file.content_type or "").partition(";")[0].strip().lower()
         kept.append(
             AttachmentRef(
-                name=clean_name(file.filename or ""),
+                name=clean_file_name(file.filename or ""),
                 type=declared if _TYPE.fullmatch(declared) else "application/octet-stream",
                 size=size,
                 sha256=sha256,
             )
         )
     return tuple(kept)
-
-
-def clean_name(name: str) -> str:
-    """A file's name for a person and for a disk: no path, no control or direction mark, not hidden, not endless."""
-    last = re.split(r"[\\/]", name)[-1]
-    shown = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in last[:1000])
-    plain = " ".join(_UNSAFE.sub("_", shown).split()).strip(". ")
-    stem, dot, ending = plain.rpartition(".")
-    if len(plain) > NAME_KEPT and dot and len(ending) <= 10:
-        return f"{stem[: NAME_KEPT - len(ending) - 1]}.{ending}"
-    return plain[:NAME_KEPT] or "file"
 
 
 def _file(request: Request, number: str, id: str) -> FileRow:

@@ -22,6 +22,7 @@ from postdesk.commands import (
     explain,
     held,
     ledger,
+    mails,
     metrics,
     outbox,
     running,
@@ -44,7 +45,7 @@ PANELS = {
     "Who may write": ("customer", "contact", "agent", "domain", "contract"),
     "Access and seats": ("access", "seat"),
     "Tickets": ("ticket",),
-    "What came in and what left": ("ledger", "held", "shunt", "outbox", "suppression", "blobs"),
+    "What came in and what left": ("ledger", "mail", "held", "shunt", "outbox", "suppression", "blobs"),
 }
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
@@ -81,7 +82,7 @@ def root(
 
 
 _GROUPS = (
-    *(demo, setup, running, customers, domains, contracts, access, tickets, ledger, outbox, suppression),
+    *(demo, setup, running, customers, domains, contracts, access, tickets, ledger, mails, outbox, suppression),
     *(held, shunt, blobs, explain, doctor, metrics),
 )
 for module in _GROUPS:

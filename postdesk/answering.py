@@ -17,7 +17,7 @@ from models.tickets.ticket import NewArticle, add_article, assign_if_free, join_
 from rules.reply import answer
 from values.actor import Actor
 from values.decision import Clues
-from values.mail import Mailbox
+from values.mail import AttachmentRef, Mailbox
 from values.vocabulary import ArticleKind, Door, ParticipantRole
 
 
@@ -31,14 +31,24 @@ def answer_ticket(
     zone: str,
     note: bool = False,
     close: bool = False,
+    files: tuple[AttachmentRef, ...] = (),
 ) -> dict[str, Any] | str:
     """{"ticket", "article", "outbox": [ids], "suppressed": {address: reason}} of the answer that was written; a
-    sentence where there is no such ticket or agent. A suppressed recipient gets nothing: the agent must know."""
-    return retrying(lambda: _answer(engine, number, by, text, now, zone, note, close))
+    sentence where there is no such ticket or agent.
+    `files`: in the blob store, and synced. A suppressed recipient gets nothing: the agent must know."""
+    return retrying(lambda: _answer(engine, number, by, text, now, zone, note, close, files))
 
 
 def _answer(
-    engine: sa.Engine, number: int, by: str, text: str, now: datetime, zone: str, note: bool, close: bool
+    engine: sa.Engine,
+    number: int,
+    by: str,
+    text: str,
+    now: datetime,
+    zone: str,
+    note: bool,
+    close: bool,
+    files: tuple[AttachmentRef, ...],
 ) -> dict[str, Any] | str:
     with transaction(engine) as session:
         facts = gather(session, Clues(spool_id="", content_key="", author=by.lower(), subject_ticket=number), now)
@@ -50,9 +60,8 @@ def _answer(
         actor = Actor(who=agent.address, door=Door.COMMAND)
         author = Mailbox(address=agent.address, name=agent.name)
         kind = ArticleKind.NOTE if note else ArticleKind.OUTBOUND
-        article = add_article(
-            session, ticket.number, NewArticle(kind=kind, author=author, text=text, full_text=text), now, Door.COMMAND
-        )
+        new = NewArticle(kind=kind, author=author, text=text, full_text=text, attachments=files)
+        article = add_article(session, ticket.number, new, now, Door.COMMAND)
         join_ticket(session, ticket.number, agent.address, ParticipantRole.AGENT, name=agent.name)
         assign_if_free(session, ticket.number, (agent.id, agent.address), now, actor)
         status, notices = answer(ticket, agent, f"article:{article}", note=note, close=close, zone=zone)

@@ -269,6 +269,7 @@ class Desk:
             smarthost=open_smarthost(self.settings.smarthost, hostname=self.settings.hostname, sign=self._signer()),
             letterhead=self.letterhead(),
             renderer=Renderer(self.settings.templates),
+            blobs=self.blobs,
             now=self.now,
         )
 

@@ -3,6 +3,7 @@
 Each number has its unit and its source: docs/domain.md (D), docs/threats.md (T), RFC.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -34,6 +35,8 @@ class Policy:
     # whom we believe
     authentication: bool = True  # False: nobody is believed
     order_age: timedelta = timedelta(days=7)  # T12: an order's Date may be off by so much from when it came
+    answer_files: int = 20  # files of one answer
+    answer_size: int = 10 << 20  # octets of all files of one answer; a third more on the wire
     agent_by_mail: bool = False  # T21: agents answer by command unless the vendor wants otherwise
 
     # threads
@@ -70,6 +73,14 @@ class Policy:
     # the held desk
     held_unknown: timedelta = timedelta(days=7)  # D 3.5
     held_others: timedelta = timedelta(days=90)  # everything else that waits for a person's judgment
+
+    def too_much(self, sizes: Sequence[int]) -> str:
+        """Why files of these sizes (octets) cannot go out with one answer; "" where they can."""
+        if len(sizes) > self.answer_files:
+            return f"{len(sizes)} files are too many: an answer carries up to {self.answer_files}."
+        if sum(sizes) > self.answer_size:
+            return f"{sum(sizes) >> 20} MB of files are too much: an answer carries up to {self.answer_size >> 20} MB."
+        return ""
 
     def mailbox_of(self, address: str) -> OwnMailbox | None:
         """The own mailbox that a canonical address belongs to, its tag after `+` aside."""

@@ -193,3 +193,18 @@ _LOOKS_LIKE = {
     }.items()
     for shape in shapes
 }
+
+
+FILE_NAME_KEPT = 120  # characters
+UNSAFE_IN_NAMES = re.compile(r'[\\/:*?"<>|]')
+
+
+def clean_file_name(name: str) -> str:
+    """A file's name for a person and for a disk: no path, no control or direction mark, not hidden, not endless."""
+    last = re.split(r"[\\/]", name)[-1]
+    shown = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in last[:1000])
+    plain = " ".join(UNSAFE_IN_NAMES.sub("_", shown).split()).strip(". ")
+    stem, dot, ending = plain.rpartition(".")
+    if len(plain) > FILE_NAME_KEPT and dot and len(ending) <= 10:
+        return f"{stem[: FILE_NAME_KEPT - len(ending) - 1]}.{ending}"
+    return plain[:FILE_NAME_KEPT] or "file"

@@ -25,6 +25,8 @@ IDS_KEPT = 8  # newest Message-IDs of a ticket, beside the first
 class FileView:
     name: str
     size: int  # octets
+    type: str = "application/octet-stream"  # media type as declared
+    sha256: str = ""  # key in the blob store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +186,7 @@ _ANSWERED = _articles().where(
     ARTICLE.c.automatic.is_(False),
 )
 _FILES = (
-    sa.select(ATTACHMENT.c.name, ATTACHMENT.c.size)
+    sa.select(ATTACHMENT.c.name, ATTACHMENT.c.size, ATTACHMENT.c.type, ATTACHMENT.c.sha256)
     .where(ATTACHMENT.c.article == sa.bindparam("article"))
     .order_by(ATTACHMENT.c.position)
     .limit(FILES_KEPT)

@@ -111,7 +111,7 @@ def _compose(desk: "Desk", id: int, unmasked: bool) -> bytes:
     shown = mail if isinstance(mail, Unfit) else replace(mail, context=masked(mail.context))
     if not isinstance(shown, Unfit) and not unmasked:
         shown = _without_reply_codes(shown)
-    composed = shown if isinstance(shown, Unfit) else compose(shown, parts.renderer)
+    composed = shown if isinstance(shown, Unfit) else compose(shown, parts.renderer, parts.blobs.get)
     if isinstance(composed, Unfit):
         no(f"{id}: can't be composed: {composed.reason}")
     return composed.message

@@ -1,7 +1,9 @@
 """`postdesk ticket`: tickets, their conversation, and an agent's answer."""
 
+import mimetypes
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +24,10 @@ from postdesk.console import (
     wrong,
 )
 
+if TYPE_CHECKING:
+    from postdesk.wiring import Desk
+    from values.mail import AttachmentRef
+
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Tickets and their conversation.", no_args_is_help=True)
@@ -29,6 +35,7 @@ def register(app: typer.Typer) -> None:
     group.command()(show)
     group.command()(history)
     group.command()(reply)
+    group.command()(files)
     group.command()(resume)
     app.add_typer(group, name="ticket")
 
@@ -112,6 +119,10 @@ def reply(
     by: Annotated[str, typer.Option("--as", help="Address of the agent who answers.")],
     note: Annotated[bool, typer.Option("--note", help="An internal note: nobody outside gets it.")] = False,
     close: Annotated[bool, typer.Option("--close", help="Close the ticket.")] = False,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="A file to send; repeat for more."),
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Answer a ticket as an agent; the text comes from standard input.
@@ -124,7 +135,17 @@ def reply(
     if not text.strip():
         wrong("the answer is empty: write it to standard input, as in `echo Done. | postdesk ticket reply 1042 --as …`")
     desk = open_desk(ctx)
-    answered = answer_ticket(desk.engine, number, by, text, desk.now(), zone=desk.settings.zone, note=note, close=close)
+    answered = answer_ticket(
+        desk.engine,
+        number,
+        by,
+        text,
+        desk.now(),
+        zone=desk.settings.zone,
+        note=note,
+        close=close,
+        files=_kept(desk, attach or []),
+    )
     if isinstance(answered, str):
         no(answered)
     if json_:
@@ -133,6 +154,73 @@ def reply(
         tell(f"ticket {answered['ticket']}: {'note' if note else 'answer'} added, {len(answered['outbox'])} mails due")
         for address, why in answered["suppressed"].items():
             tell(f"{address} gets no mail ({why}): reach that person another way, or `postdesk suppression list`")
+
+
+def _kept(desk: "Desk", paths: list[Path]) -> "tuple[AttachmentRef, ...]":
+    """The files in the blob store, durable before the rows that name them."""
+    from values.addresses import clean_file_name
+    from values.mail import AttachmentRef
+
+    if fault := desk.policy.too_much([path.stat().st_size for path in paths]):
+        wrong(f"--attach: {fault}")
+    kept = []
+    for path in paths:
+        with path.open("rb") as stream:
+            sha256, size = desk.blobs.put(iter(lambda: stream.read(1 << 16), b""))
+        declared = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        kept.append(AttachmentRef(name=clean_file_name(path.name), type=declared, size=size, sha256=sha256))
+    if kept:
+        desk.blobs.sync()
+    return tuple(kept)
+
+
+def files(
+    ctx: typer.Context,
+    number: int,
+    save: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Write them into this folder; it is made where it is missing.")
+    ] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """The files of a ticket; with --save, written into a folder, none over a file that is there.
+
+    They are what a stranger sent: nothing opens them, and their names hold no path.
+
+    Example: postdesk ticket files 1042 --save ./1042
+    """
+    from models.db.engine import reading
+    from models.views.ledger import show_ticket
+    from values.addresses import clean_file_name
+
+    desk = open_desk(ctx)
+    with reading(desk.engine) as session:
+        ticket = show_ticket(session, number)
+    if ticket is None:
+        no(f"{number}: there is no such ticket; see `postdesk ticket list`")
+    rows = [
+        {
+            "at": article["at"],
+            "author": article["author"],
+            "name": file["name"],
+            "type": file["type"],
+            "size": file["size"],
+        }
+        | {"sha256": file["sha256"], "saved": None}
+        for article in ticket["articles"]
+        for file in article["attachments"]
+    ]
+    for place, row in enumerate(rows, start=1) if save else ():
+        assert save is not None
+        save.mkdir(parents=True, exist_ok=True)
+        path = save / f"{place:02d}-{clean_file_name(row['name'])}"
+        try:
+            with path.open("xb") as stream:
+                stream.writelines(desk.blobs.stream(row["sha256"]))
+        except FileExistsError:
+            no(f"{path} is there already; name another folder")
+        row["saved"] = str(path)
+    columns = ("at", "author", "name", "type", "size", *(("saved",) if save else ()))
+    show_json(rows) if json_ else show_table("files", rows, columns)
 
 
 def resume(ctx: typer.Context, number: Number, by: By = "desk") -> None:

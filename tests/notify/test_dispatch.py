@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from models.blobs.store import open_blobs
 from models.db.engine import make_engine, transaction
 from models.outbox.delivery import count_failed, find_deliveries
 from models.outbox.outbox import OUTBOX, enqueue, retry, suppress
@@ -64,7 +65,14 @@ def desk(database: sa.Engine, sink: Sink, clock: Clock) -> Iterator[Dispatch]:
 
 def desk_on(engine: sa.Engine, url: str, now: Callable[[], datetime]) -> Dispatch:
     smarthost = open_smarthost(url, timeouts=Timeouts(connect=5, command=5, data=5))
-    return Dispatch(engine=engine, smarthost=smarthost, letterhead=LETTERHEAD, renderer=Renderer(), now=now)
+    return Dispatch(
+        engine=engine,
+        smarthost=smarthost,
+        letterhead=LETTERHEAD,
+        renderer=Renderer(),
+        blobs=open_blobs("memory:"),
+        now=now,
+    )
 
 
 def promise(engine: sa.Engine, *recipients: str, lane: int = 0, created: datetime = NOW) -> tuple[int, ...]:
@@ -397,6 +405,7 @@ CHILD = """
 import sys
 from datetime import datetime
 from models.db.engine import make_engine
+from models.blobs.store import open_blobs
 from notify.dispatch import run_once
 from tests.notify.test_dispatch import desk_on
 now = datetime.fromisoformat(sys.argv[3])

@@ -26,7 +26,7 @@ RENDERER = Renderer()
 def built(material: MailRows, letterhead: Any = LETTERHEAD) -> tuple[OutgoingMail, Composed, Any]:
     mail = outgoing(material, letterhead)
     assert isinstance(mail, OutgoingMail), mail
-    composed = compose(mail, RENDERER)
+    composed = compose(mail, RENDERER, lambda sha256: b"octets of a file")
     assert isinstance(composed, Composed), composed
     return mail, composed, message_from_bytes(composed.message, policy=policy.default)
 

@@ -13,12 +13,13 @@ import sqlalchemy as sa
 
 from models.tickets.ticket import ARTICLE, ATTACHMENT, TICKET
 from portal import serve as portal_serve
-from portal.attachments import clean_name, picture_type
+from portal.attachments import picture_type
 from portal.serve import serve
 from portal.upload import FILES_LIMIT, UPLOAD_LIMIT
 from tests.desk import free_port, wait_until
 from tests.portal.site import Browser, Site
 from tests.portal.ticket_site import BO, LUCIA, PNG, a_ticket, add, kept, key_of, multipart, number_of, send
+from values.addresses import clean_file_name
 from values.vocabulary import ArticleKind
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(document.cookie)</script></svg>'
@@ -75,7 +76,7 @@ def test_a_plain_picture_is_shown_by_what_it_is(site: Site, octets: bytes, type:
      ("skärm 1.png", "skärm 1.png")],
 )  # fmt: skip
 def test_names_of_files(typed: str, name: str) -> None:
-    assert clean_name(typed) == name
+    assert clean_file_name(typed) == name
 
 
 def test_a_name_with_other_letters_is_told_in_both_ways(site: Site) -> None:
