@@ -30,10 +30,13 @@ from values.mail import ParsedMail, SpooledMail
 log = structlog.get_logger()
 
 
-def release(desk: Pipeline, id: str, word: Release) -> Receipt | None:
-    """Let the held mail `id` through. Raises Refused where the word names a ticket that is not there."""
+def release(desk: Pipeline, id: str, word: Release, via: str = "command") -> Receipt | None:
+    """Let the held mail `id` through; `via`: how the word was given, for the audit.
+
+    Raises Refused where the word names a ticket that is not there.
+    """
     mail = read_held(desk, id)
-    return retrying(lambda: _decide_again(desk, mail, word)) if mail else None
+    return retrying(lambda: _decide_again(desk, mail, word, via)) if mail else None
 
 
 def release_wanted(desk: Pipeline) -> int:
@@ -43,7 +46,7 @@ def release_wanted(desk: Pipeline) -> int:
     done = 0
     for id, word in wanted:
         try:
-            receipt = release(desk, id, word)
+            receipt = release(desk, id, word, via="job:release-wanted")
         except Exception as error:
             log.exception("release failed", mail=id)
             if is_outage(error):
@@ -57,7 +60,7 @@ def release_wanted(desk: Pipeline) -> int:
     return done
 
 
-def _decide_again(desk: Pipeline, mail: ParsedMail, word: Release) -> Receipt:
+def _decide_again(desk: Pipeline, mail: ParsedMail, word: Release, via: str) -> Receipt:
     now = desk.now()
     with transaction(desk.engine, snapshot=True) as session:
         clues = replace(look_for(mail, desk.policy, desk.keys), release_of=mail.spool_id)
@@ -73,7 +76,7 @@ def _decide_again(desk: Pipeline, mail: ParsedMail, word: Release) -> Receipt:
                 who=word.by,
                 what="held.release",
                 subject=f"held:{mail.spool_id}",
-                via="command",
+                via=via,
                 detail={"ticket": receipt.ticket},
             )
     return receipt

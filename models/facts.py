@@ -27,6 +27,7 @@ from models.people.customer import (
     CUSTOMER_DOMAIN,
     PARTNER_CUSTOMER,
     SEAT,
+    seat_held_at,
 )
 from models.tickets.ticket import PARTICIPANT, THREAD_ANCHOR, TICKET
 from values.access import AccessFacts
@@ -44,7 +45,7 @@ from values.decision import (
     SentCounts,
     TicketFact,
 )
-from values.vocabulary import AgentNotices, MailName, ParticipantRole, Reason, SeatState
+from values.vocabulary import AgentNotices, MailName, ParticipantRole, Reason
 
 COUNT_CAP = 1000  # a count of this much means "too many"
 ANCHOR_CAP = 100  # Message-IDs of one mail that are looked up, the nearest first
@@ -363,9 +364,7 @@ def _capped(statement: sa.Select[Any]) -> sa.Subquery:
     return statement.limit(COUNT_CAP).subquery()
 
 
-_held_now = (SEAT.c.state == SeatState.ACTIVE) & (
-    SEAT.c.until.is_(None) | (SEAT.c.until > _P("now", type_=SEAT.c.until.type))
-)
+_held_now = seat_held_at(_P("now", type_=SEAT.c.until.type))
 _since, _day, _hour = (_P(name, type_=LEDGER.c.received.type) for name in ("since", "day", "hour"))
 _other = LEDGER.c.id != _P("spool_id")
 

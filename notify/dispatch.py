@@ -158,7 +158,7 @@ def _compose(desk: Dispatch, claimed: Claimed) -> Composed | Unfit | Deferred | 
         suppressed = find_suppression(session, claimed.recipient)
         if suppressed:
             return _Suppressed(reason=f"its address is suppressed: {suppressed}")
-        rows = find_mail_rows(session, claimed)
+        rows = find_mail_rows(session, claimed, desk.now())
     if rows.access and rows.access.link and not rows.access.link.is_open:
         # Whoever asks twice has one mail too many. No failure: else strangers could raise the alarm that failures do.
         return _Suppressed(reason="its link is void: a newer one took its place, or it was used")

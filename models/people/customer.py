@@ -1,6 +1,7 @@
 """Customers, their domains, contacts, seats, and the partners who serve them."""
 
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Field, Session, SQLModel, select
@@ -137,6 +138,11 @@ CONTACT_ADDRESS = table_of(ContactAddress)
 CONTACT_CUSTOMER = table_of(ContactCustomer)
 PARTNER_CUSTOMER = table_of(PartnerCustomer)
 SEAT = table_of(Seat)
+
+
+def seat_held_at(now: datetime | sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether a row of SEAT is held at `now`: active, and not over, even where no job has ended it yet."""
+    return (SEAT.c.state == SeatState.ACTIVE) & (SEAT.c.until.is_(None) | (SEAT.c.until > now))
 
 
 def add_customer(

@@ -77,10 +77,10 @@ class MailRows:
     open_tickets: OpenTickets | None = None  # of a table of them
 
 
-def find_mail_rows(session: Session, claimed: Claimed) -> MailRows:
+def find_mail_rows(session: Session, claimed: Claimed, now: datetime) -> MailRows:
     """The rows behind one claimed outbox row."""
     if claimed.mail is MailName.TICKET_STATUS:
-        return MailRows(claimed=claimed, open_tickets=_open_tickets(session, claimed))
+        return MailRows(claimed=claimed, open_tickets=_open_tickets(session, claimed, now))
     if claimed.ticket is None:
         return MailRows(claimed=claimed, access=find_access_rows(session, claimed.context))
     connection = session.connection()
@@ -97,12 +97,12 @@ def find_mail_rows(session: Session, claimed: Claimed) -> MailRows:
     )
 
 
-def _open_tickets(session: Session, claimed: Claimed) -> OpenTickets:
+def _open_tickets(session: Session, claimed: Claimed, now: datetime) -> OpenTickets:
     """Those that the recipient may see now: the row says only who asked, and for what."""
     contact = claimed.context.get("contact")
     if not claimed.context.get("every"):
         return find_own_tickets(session, None if contact is None else int(contact), claimed.recipient)
-    return OpenTickets() if contact is None else find_company_tickets(session, int(contact))
+    return OpenTickets() if contact is None else find_company_tickets(session, int(contact), now)
 
 
 def _ticket(connection: sa.Connection, number: int) -> TicketView | None:

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from models.db.keys import address_key
-from models.people.customer import SEAT
+from models.people.customer import SEAT, seat_held_at
 from models.tickets.ticket import PARTICIPANT, TICKET
-from values.vocabulary import ParticipantRole, SeatState, TicketStatus
+from values.vocabulary import ParticipantRole, TicketStatus
 
 SHOWN = 50  # tickets in one mail
 LOOKED_AT = 2000  # tickets, open or closed, of one person or one company
@@ -44,9 +44,9 @@ def find_own_tickets(session: Session, contact: int | None, address: str) -> Ope
     return _together(session, (_OF_ADDRESS, {"address": address_key(address)}))
 
 
-def find_company_tickets(session: Session, contact: int) -> OpenTickets:
+def find_company_tickets(session: Session, contact: int, now: datetime) -> OpenTickets:
     """Open tickets of every customer in which the contact holds a seat at this moment; none where there is none."""
-    held = sa.select(SEAT.c.customer).where(SEAT.c.contact == contact, SEAT.c.state == SeatState.ACTIVE)
+    held = sa.select(SEAT.c.customer).where(SEAT.c.contact == contact, seat_held_at(now))
     customers = session.connection().execute(held.distinct().order_by(SEAT.c.customer).limit(_COMPANIES)).scalars()
     return _together(session, *((_OF_CUSTOMER, {"customer": customer}) for customer in customers.all()))
 

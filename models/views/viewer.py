@@ -13,7 +13,15 @@ from models.access.request import ACCESS_REQUEST
 from models.access.views import RequestView, SeatView, find_request, list_seats
 from models.inbound.held import HELD
 from models.people.agent import AGENT
-from models.people.customer import CONTACT, CONTACT_ADDRESS, CONTACT_CUSTOMER, CUSTOMER, PARTNER_CUSTOMER, SEAT
+from models.people.customer import (
+    CONTACT,
+    CONTACT_ADDRESS,
+    CONTACT_CUSTOMER,
+    CUSTOMER,
+    PARTNER_CUSTOMER,
+    SEAT,
+    seat_held_at,
+)
 from models.sessions.web_session import find_session
 from values.vocabulary import AccessKind, AccessState, HeldState, Reason, SeatState
 
@@ -120,16 +128,15 @@ class Ties:
 def find_ties(session: Session, contact: int, partner: int | None, now: datetime) -> Ties:
     """The seats, the partner's customers and the addresses of a contact."""
     connection = session.connection()
-    seats = connection.execute(sa.select(SEAT.c.customer, SEAT.c.state, SEAT.c.until).where(SEAT.c.contact == contact))
-    held = seats.all()
+    seat = sa.select(SEAT.c.customer, SEAT.c.state, seat_held_at(now).label("held"))
+    held = connection.execute(seat.where(SEAT.c.contact == contact)).all()
     serves = sa.select(PARTNER_CUSTOMER.c.customer).where(PARTNER_CUSTOMER.c.partner == partner)
     member = sa.select(CONTACT_CUSTOMER.c.customer).where(CONTACT_CUSTOMER.c.contact == contact).limit(1)
     named = sa.select(CONTACT_ADDRESS.c.address).where(CONTACT_ADDRESS.c.contact == contact)
     named = named.order_by(CONTACT_ADDRESS.c.main.desc(), CONTACT_ADDRESS.c.id)
-    active = [seat for seat in held if seat.state is SeatState.ACTIVE and (seat.until is None or seat.until > now)]
     return Ties(
         customers=tuple(sorted({seat.customer for seat in held if seat.state in _SEATED})),
-        seated=tuple(sorted({seat.customer for seat in active})),
+        seated=tuple(sorted({seat.customer for seat in held if seat.held})),
         serves=() if partner is None else tuple(sorted(connection.execute(serves).scalars())),
         addresses=tuple(connection.execute(named).scalars()),
         is_colleague=not held and connection.execute(member).first() is not None,

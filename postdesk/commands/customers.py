@@ -407,6 +407,7 @@ def _change_agent(ctx: typer.Context, address: str, **wanted: Any) -> int:
     from models.db.engine import transaction
     from models.desk.audit import append
     from models.people import agent as staff
+    from models.sessions.web_session import revoke_sessions_of
     from models.tickets.ticket import release_tickets
     from values.actor import Actor
     from values.vocabulary import Door
@@ -420,6 +421,7 @@ def _change_agent(ctx: typer.Context, address: str, **wanted: Any) -> int:
             agent = staff.find_agent(session, address)
             if agent and agent.id is not None:
                 by = Actor(door=Door.COMMAND)
+                revoke_sessions_of(session, desk.now(), agent=agent.id)
                 released = release_tickets(session, (agent.id, agent.address), desk.now(), by)
         if changed:
             append(session, desk.now(), who="desk", what="agent.change", subject=address, via="command", detail=changed)

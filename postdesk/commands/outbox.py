@@ -105,7 +105,7 @@ def _compose(desk: "Desk", id: int, unmasked: bool) -> bytes:
         claimed = find_claimed(session, id)
         if claimed is None:
             no(f"{id}: there is no such mail; see `postdesk outbox list`")
-        rows = find_mail_rows(session, claimed)
+        rows = find_mail_rows(session, claimed, desk.now())
     mail = outgoing(rows, parts.letterhead)
     # An invitation that anybody at the console could accept would be worth nothing, whatever is said.
     shown = mail if isinstance(mail, Unfit) else replace(mail, context=masked(mail.context))

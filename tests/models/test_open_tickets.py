@@ -57,7 +57,7 @@ def test_what_waits_for_the_customer_comes_first_then_what_changed_last(database
         ):
             opened(session, subject, desk.acme, desk.lucia, minutes, status=status)
     with reading(database) as session:
-        mine, all = find_own_tickets(session, desk.lucia, "x"), find_company_tickets(session, desk.lucia)
+        mine, all = find_own_tickets(session, desk.lucia, "x"), find_company_tickets(session, desk.lucia, NOW)
     assert subjects(mine) == subjects(all) == ["asked late", "asked early", "new", "solved", "old"]
     assert [one.status for one in mine.tickets] == [PENDING, PENDING, TicketStatus.NEW, RESOLVED, OPEN]
     assert mine.tickets[0].updated == NOW + timedelta(minutes=4) and mine.more == all.more == 0
@@ -80,9 +80,9 @@ def test_T31_nobody_reads_what_is_not_his(database: sa.Engine, desk: Desk) -> No
         assert subjects(find_own_tickets(session, desk.lucia, "su@acme.test")) == ["Lucía's"]
         assert subjects(find_own_tickets(session, joe, "joe@acme.test")) == ["Joe's"]
         assert subjects(find_own_tickets(session, None, "eva@ACME.test")) == ["Eva's"], "who is not registered"
-        assert subjects(find_company_tickets(session, desk.lucia)) == ["Eva's", "Joe's", "Lucía's"]
-        assert find_company_tickets(session, joe) == OpenTickets(), "without a seat nothing of the company"
-        assert subjects(find_company_tickets(session, rival)) == ["the rival's"]
+        assert subjects(find_company_tickets(session, desk.lucia, NOW)) == ["Eva's", "Joe's", "Lucía's"]
+        assert find_company_tickets(session, joe, NOW) == OpenTickets(), "without a seat nothing of the company"
+        assert subjects(find_company_tickets(session, rival, NOW)) == ["the rival's"]
 
 
 def test_a_superuser_of_two_customers_sees_both(database: sa.Engine, desk: Desk) -> None:
@@ -92,7 +92,7 @@ def test_a_superuser_of_two_customers_sees_both(database: sa.Engine, desk: Desk)
         opened(session, "Acme's", desk.acme, None, 1)
         opened(session, "Bolt's", bolt, None, 2)
     with reading(database) as session:
-        assert subjects(find_company_tickets(session, desk.lucia)) == ["Bolt's", "Acme's"]
+        assert subjects(find_company_tickets(session, desk.lucia, NOW)) == ["Bolt's", "Acme's"]
 
 
 def test_a_seat_that_is_lost_before_the_mail_is_written_shows_nothing(database: sa.Engine, desk: Desk) -> None:
@@ -103,12 +103,17 @@ def test_a_seat_that_is_lost_before_the_mail_is_written_shows_nothing(database: 
         enqueue(session, [notice], NOW)
         (claimed,) = claim_due(session, "w", NOW)
     with reading(database) as session:
-        found = find_mail_rows(session, claimed).open_tickets
+        found = find_mail_rows(session, claimed, NOW).open_tickets
         assert found and subjects(found) == ["Acme's"]
     with transaction(database) as session:
         session.connection().execute(sa.update(SEAT).values(state=SeatState.RESTING))
     with reading(database) as session:
-        assert find_mail_rows(session, claimed).open_tickets == OpenTickets()
+        assert find_mail_rows(session, claimed, NOW).open_tickets == OpenTickets()
+    over = {"state": SeatState.ACTIVE, "until": NOW}  # no job has ended it yet
+    with transaction(database) as session:
+        session.connection().execute(sa.update(SEAT).values(**over))
+    with reading(database) as session:
+        assert find_mail_rows(session, claimed, NOW).open_tickets == OpenTickets(), "a seat that is over shows nothing"
 
 
 def test_a_mail_shows_so_many_and_says_how_many_more(database: sa.Engine, desk: Desk) -> None:
@@ -116,7 +121,7 @@ def test_a_mail_shows_so_many_and_says_how_many_more(database: sa.Engine, desk: 
         for n in range(53):
             opened(session, f"t{n}", desk.acme, desk.lucia, n, status=PENDING if n == 0 else None)
     with reading(database) as session:
-        for found in (find_own_tickets(session, desk.lucia, "x"), find_company_tickets(session, desk.lucia)):
+        for found in (find_own_tickets(session, desk.lucia, "x"), find_company_tickets(session, desk.lucia, NOW)):
             assert subjects(found) == ["t0", *(f"t{n}" for n in range(52, 3, -1))] and found.more == 3
 
 
@@ -127,7 +132,7 @@ def test_what_is_read_has_an_index(database: sa.Engine, desk: Desk) -> None:
     with noting(database) as seen, reading(database) as session:
         find_own_tickets(session, desk.lucia, "x")
         find_own_tickets(session, None, "su@acme.test")
-        find_company_tickets(session, desk.lucia)
+        find_company_tickets(session, desk.lucia, NOW)
     selects = [(text, values) for text, values in seen if text.startswith("SELECT")]
     assert len(selects) == 4
     for statement, parameters in selects:
@@ -144,4 +149,4 @@ def test_however_many_tickets_there_are_only_so_many_are_looked_at(database: sa.
         last = opened(session, "last", desk.acme, desk.lucia, open_tickets.LOOKED_AT)
     with reading(database) as session:
         assert [one.number for one in find_own_tickets(session, desk.lucia, "x").tickets] == [last]
-        assert [one.number for one in find_company_tickets(session, desk.lucia).tickets] == [last]
+        assert [one.number for one in find_company_tickets(session, desk.lucia, NOW).tickets] == [last]

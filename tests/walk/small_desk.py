@@ -135,7 +135,7 @@ class SmallDesk:
         left = []
         for claimed in claims:
             with reading(self.engine) as session:
-                mail = outgoing(find_mail_rows(session, claimed), self.letterhead)
+                mail = outgoing(find_mail_rows(session, claimed, self.time), self.letterhead)
             assert isinstance(mail, OutgoingMail), mail
             composed = compose(mail, RENDERER)
             assert isinstance(composed, Composed), composed

@@ -121,7 +121,7 @@ class Desk:
         run_access(self.engine, POLICY, self.now)
         with transaction(self.engine) as session:
             for claimed in claim_due(session, "w", self.now + timedelta(minutes=1), limit=100):
-                mail = outgoing(find_mail_rows(session, claimed), LETTERHEAD)
+                mail = outgoing(find_mail_rows(session, claimed, self.now), LETTERHEAD)
                 assert isinstance(mail, OutgoingMail), mail
                 composed = compose(mail, RENDERER)
                 assert isinstance(composed, Composed), composed

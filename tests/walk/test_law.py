@@ -99,7 +99,7 @@ class Desk:
     def _send_all(self) -> Iterator[tuple[MailName, Composed]]:
         with transaction(self.engine) as session:
             for claimed in claim_due(session, "w", NOW + timedelta(minutes=10)):
-                mail = outgoing(find_mail_rows(session, claimed), LETTERHEAD)
+                mail = outgoing(find_mail_rows(session, claimed, NOW + timedelta(minutes=10)), LETTERHEAD)
                 assert isinstance(mail, OutgoingMail), mail
                 composed = compose(mail, RENDERER)
                 assert isinstance(composed, Composed), composed
