@@ -154,6 +154,24 @@ def _staff_task(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
     }
 
 
+def _agent_mail_held(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
+    """Why an agent's mail was sent to nobody, and the commands that do what it may have meant."""
+    told, number, policy = rows.claimed.context, rows.claimed.ticket, letterhead.policy
+    agent, nearest = shlex.quote(rows.claimed.recipient), str(told.get("nearest") or "")
+    reply = f"postdesk ticket reply {number} --as {agent}"
+    held = str(told.get("held") or "")
+    on_ticket = (f"{reply} < answer.txt", f"{reply} --close < answer.txt", f"{reply} --note < note.txt")
+    return {
+        "prefix": policy.subject_prefix,
+        "number": number,
+        "obstacle": str(told.get("obstacle") or ""),
+        "nearest": ticket_word(TicketCommand(nearest), rows.claimed.language) if nearest else None,
+        "count": policy.answer_files,
+        "size": policy.answer_size,
+        "commands": (*(on_ticket if number else ()), f"postdesk held show {held}", f"postdesk held release {held}"),
+    }
+
+
 def _answer_undelivered(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | None:
     """What a server said is told to agents only, as text."""
     told = rows.claimed.context
@@ -181,6 +199,7 @@ CATALOGUE: Mapping[MailName, CataloguedMail] = {
         kind=MailClass.RECEIPT, context=_unknown_author, threaded=False, null_return_path=True
     ),
     MailName.STAFF_TASK: CataloguedMail(kind=MailClass.NOTICE, context=_staff_task, threaded=False),
+    MailName.AGENT_MAIL_HELD: CataloguedMail(kind=MailClass.RECEIPT, context=_agent_mail_held),
     MailName.ANSWER_UNDELIVERED: CataloguedMail(kind=MailClass.NOTICE, context=_answer_undelivered, threaded=False),
     **ACCESS_MAILS,
     **TICKET_MAILS,

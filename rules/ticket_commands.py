@@ -73,6 +73,8 @@ _CLOSINGS = frozenset(
 )
 _SIGNATURE_LINES = 8
 _DETAIL_LIMIT = 80
+_ON_A_TICKET = (TicketCommand.CLOSE, TicketCommand.REOPEN, TicketCommand.CC)
+_SLASHED = re.compile(r"/ ?[^\W\d_][\w-]*[:?]?(?: |$)")
 _WORD = re.compile(r"[^\W\d_]+")
 _DETAIL = re.compile(r"\d{3}|\d[\d .-]{5}|\S@\S|://|www\.")
 
@@ -108,6 +110,24 @@ def read_ticket_command(text: str, author: Mailbox | None = None) -> TicketOrder
     if found := _COLLEAGUE.fullmatch(phrase):
         return TicketOrder(command=TicketCommand.CC, colleague=canonical_address(found[1]))
     return _slip(said) if said.startswith("/") else None
+
+
+def read_agent_command(text: str) -> Unreadable | None:
+    """A line of an agent's mail that is a command and no words for a customer; None where there is none.
+
+    Stricter than for a customer: the slash and one word anywhere, any slash in the first or last line, and a line that
+    is a command about its ticket, or the whole mail any command.
+    """
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(">")]
+    for place, line in enumerate(lines):
+        said = _plain(line[:_TEXT_LIMIT])
+        is_end = place in (0, len(lines) - 1)
+        if said.startswith("/") and (is_end or _SLASHED.match(said)):
+            return _slip(said) or Unreadable()
+        command = _COMMAND_OF.get(said) or (TicketCommand.CC if _COLLEAGUE.fullmatch(said) else None)
+        if command in _ON_A_TICKET or (command and len(lines) == 1):
+            return Unreadable(nearest=command)
+    return None
 
 
 def _is_signature(lines: list[str], author: Mailbox | None) -> bool:

@@ -208,6 +208,7 @@ class MailName(StrEnum):
     AGENT_NOTICE = "agent_notice"  # tells agents of a new ticket or reply
     UNKNOWN_AUTHOR = "unknown_author"
     STAFF_TASK = "staff_task"  # tells agents of an address that gets no more mail, or of a thread that was paused
+    AGENT_MAIL_HELD = "agent_mail_held"  # tells agents why their own mail waits and was sent to nobody
     ANSWER_UNDELIVERED = "answer_undelivered"  # tells an agent that an answer of his did not arrive
     # access
     ACCESS_PROOF = "access_proof"
@@ -380,6 +381,16 @@ class Undelivered(StrEnum):
     FAILED = "failed"  # the smarthost refused it, or it was given up, or it could not be composed
     SUPPRESSED = "suppressed"  # its address gets no mail
     RETURNED = "returned"  # it left, and a report says that it failed
+
+
+class AgentObstacle(StrEnum):
+    """Why a mail of an agent was not sent to a customer."""
+
+    SWITCHED_OFF = "switched-off"  # agent_by_mail
+    NOT_PROVED = "not-proved"  # nothing shows that the agent wrote it, or it may be sent again
+    NO_TICKET = "no-ticket"  # not to a reply address of the agent's own: a report, a forward
+    COMMAND = "command"  # a line of it is a command
+    TOO_MUCH = "too-much"  # more files, or larger ones, than an answer carries
 
 
 class DomainConflict(StrEnum):

@@ -13,6 +13,7 @@ from rules.tokens import Keys
 from values.vocabulary import (
     AccessKind,
     AccessState,
+    AgentObstacle,
     Belief,
     LinkPurpose,
     MailboxPurpose,
@@ -187,6 +188,24 @@ def answer_undelivered(language: str = "en", what: Undelivered = Undelivered.FAI
         context=context,
     )
     return MailRows(claimed=row, ticket=TICKET, message_ids=("q1@ibarra.test",))
+
+
+def agent_mail_held(
+    language: str, obstacle: AgentObstacle, *, ticket: bool = False, nearest: TicketCommand | None = None
+) -> MailRows:
+    near = nearest.value if nearest else ""
+    context = {"obstacle": obstacle.value, "nearest": near, "held": "01m85t3h0w000fyek5jf2gvk3e"}
+    row = claimed(
+        MailName.AGENT_MAIL_HELD,
+        recipient="anna@nordvik.test",
+        language=language,
+        ticket=1042 if ticket else None,
+        article=None,
+        participant=None,
+        in_reply_to="q2@nordvik.test",
+        context=context | {"sender_text": int(obstacle is not AgentObstacle.NOT_PROVED)},
+    )
+    return MailRows(claimed=row, ticket=TICKET if ticket else None)
 
 
 # --- commands about tickets ----------------------------------------------------------------------------------------

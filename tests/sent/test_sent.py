@@ -18,6 +18,7 @@ from notify.mails import CATALOGUE, outgoing
 from notify.render import LANGUAGES, Renderer
 from tests.notify import rows
 from values.vocabulary import (
+    AgentObstacle,
     Answer,
     Belief,
     Command,
@@ -124,6 +125,14 @@ VARIANTS: dict[str, Callable[[str], MailRows]] = {
         f"answer_undelivered.{what}": lambda language, what=what: rows.answer_undelivered(language, what)  # type: ignore[misc]
         for what in Undelivered
     },
+    **{
+        f"agent_mail_held.{obstacle}": lambda language, obstacle=obstacle: rows.agent_mail_held(language, obstacle)  # type: ignore[misc]
+        for obstacle in (AgentObstacle.SWITCHED_OFF, AgentObstacle.NOT_PROVED, AgentObstacle.NO_TICKET)
+    },
+    "agent_mail_held.command": lambda language: rows.agent_mail_held(
+        language, AgentObstacle.COMMAND, ticket=True, nearest=TicketCommand.CLOSE
+    ),
+    "agent_mail_held.too-much": lambda language: rows.agent_mail_held(language, AgentObstacle.TOO_MUCH, ticket=True),
     "unknown_author.without-page": rows.unknown_author,
     **access_variants(),
     **ticket_variants(),
