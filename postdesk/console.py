@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -62,9 +63,14 @@ def _seats(text: str) -> int:
 Number = Annotated[int, typer.Argument(parser=whole_number, metavar="NUMBER", help="As in `postdesk ticket list`.")]
 Id = Annotated[int, typer.Argument(parser=whole_number, metavar="ID", help="As in the list.")]
 Seats = Annotated[int, typer.Option(parser=_seats, metavar="N", help="How many superusers may be active.")]
+LISTED = 100  # rows that a list shows where nobody says how many
+PAGE = 500  # rows that --all holds in memory at a time
 Limit = Annotated[
-    int | None, typer.Option(parser=whole_number, metavar="N", help="The newest N only.", show_default="all")
+    int | None, typer.Option(parser=whole_number, metavar="N", help="The first N only.", show_default=str(LISTED))
 ]
+All = Annotated[bool, typer.Option("--all", help="All of them, however many; each page is written as it is read.")]
+Row = Mapping[str, Any]
+Rows = Callable[[Row | None, int], Sequence[Row]]  # the rows after this one (None: from the first), so many at most
 
 
 def open_desk(ctx: typer.Context) -> "Desk":
@@ -103,8 +109,12 @@ Unmasked = Annotated[
 
 def show_json(document: object) -> None:
     """What is no letter is escaped: JSON lets U+009B stand, which begins an order to a terminal as ESC [ does (T57)."""
+    print(_json(document))
+
+
+def _json(document: object) -> str:
     text = json.dumps(document, ensure_ascii=False, default=_plain)
-    print(text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def hide(rows: Any, unmasked: bool) -> Any:
@@ -150,6 +160,46 @@ def show_table(
     for row in rows:
         table.add_row(*(escape(cell(row.get(column))) for column in columns))
     Console(width=width).print(table)
+
+
+def show_list(title: str, rows: Rows, columns: Sequence[str], *, limit: int | None, all_: bool, json_: bool) -> None:
+    """A list that may be longer than any memory: its first `limit` rows (`LISTED` if None) and a line on stderr where
+    there are more, or with `all_` every row, page by page. Ends the command where both are wanted.
+    """
+    if all_ and limit is not None:
+        wrong("--limit and --all: write one of them")
+    if all_:
+        _stream(title, _pages(rows), columns, json_)
+        return
+    most = limit or LISTED
+    found = rows(None, most + 1)
+    show_json(found[:most]) if json_ else show_table(title, found[:most], columns)
+    if limit is None and len(found) > most:
+        tell(f"these are the first {most}; there are more: write --limit N or --all")
+
+
+def _pages(rows: Rows) -> Iterator[Sequence[Row]]:
+    page = rows(None, PAGE)
+    while page:
+        yield page
+        page = rows(page[-1], PAGE) if len(page) == PAGE else ()
+
+
+def _stream(title: str, pages: Iterator[Sequence[Row]], columns: Sequence[str], json_: bool) -> None:
+    if json_:
+        between = "["
+        for row in chain.from_iterable(pages):
+            print(between, end="")
+            print(_json(row), end="")
+            between = ", "
+        print("[]" if between == "[" else "]")
+        return
+    empty = True
+    for page in pages:
+        show_table(title, page, columns)
+        empty = False
+    if empty:
+        show_table(title, (), columns)
 
 
 def _needed(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:

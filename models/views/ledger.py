@@ -3,7 +3,7 @@
 Takes: a session.  Gives: plain mappings; an unknown value is None, never missing.  Fails: as the database does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,9 +72,12 @@ _HELD = (
 )
 
 
-def list_tickets(session: Session, *, status: str | None = None, limit: int | None = None) -> list[Row]:
-    """Tickets, the newest number first."""
+def list_tickets(
+    session: Session, *, status: str | None = None, limit: int | None = None, below: int | None = None
+) -> list[Row]:
+    """Tickets, the newest number first; only those with a number less than `below`, where one is given."""
     wanted = _TICKETS.order_by(TICKET.c.id.desc()).limit(limit)
+    wanted = wanted if below is None else wanted.where(TICKET.c.id < below)
     return _rows(session, wanted.where(TICKET.c.status == status) if status else wanted)
 
 
@@ -116,9 +119,12 @@ def _files(session: Session, number: int) -> dict[int, list[Row]]:
     return files
 
 
-def list_ledger(session: Session, *, state: str | None = None, limit: int | None = None) -> list[Row]:
-    """What became of each accepted mail, the newest first."""
+def list_ledger(
+    session: Session, *, state: str | None = None, limit: int | None = None, below: str | None = None
+) -> list[Row]:
+    """What became of each accepted mail, the newest first; only ids less than `below`, where one is given."""
     wanted = sa.select(*_LEDGER).order_by(LEDGER.c.id.desc()).limit(limit)
+    wanted = wanted if below is None else wanted.where(LEDGER.c.id < below)
     return _rows(session, wanted.where(LEDGER.c.state == state) if state else wanted)
 
 
@@ -146,9 +152,12 @@ def count_outbox(session: Session) -> dict[str, int]:
     return {str(status): int(count) for status, count in session.connection().execute(wanted)}
 
 
-def list_outbox(session: Session, *, status: str | None = None, limit: int | None = None) -> list[Row]:
-    """Outgoing mails, the newest first."""
+def list_outbox(
+    session: Session, *, status: str | None = None, limit: int | None = None, below: int | None = None
+) -> list[Row]:
+    """Outgoing mails, the newest first; only ids less than `below`, where one is given."""
     wanted = sa.select(*_OUTBOX).order_by(OUTBOX.c.id.desc()).limit(limit)
+    wanted = wanted if below is None else wanted.where(OUTBOX.c.id < below)
     return _rows(session, wanted.where(OUTBOX.c.status == status) if status else wanted)
 
 
@@ -157,9 +166,15 @@ def show_outbox(session: Session, id: int) -> Row | None:
     return _first(session, sa.select(*_OUTBOX).where(OUTBOX.c.id == id))
 
 
-def list_suppressed(session: Session) -> list[Row]:
-    """Addresses that get no mail, why, since when, and the mail whose report said so; the newest first."""
-    return _rows(session, _SUPPRESSED.order_by(SUPPRESSION.c.since.desc(), SUPPRESSION.c.address))
+def list_suppressed(session: Session, *, limit: int | None = None, after: Mapping[str, Any] | None = None) -> list[Row]:
+    """Addresses that get no mail, why, since when, and the mail whose report said so; the newest first, and only those
+    after that row, where one is given."""
+    since, address = SUPPRESSION.c.since, SUPPRESSION.c.address
+    wanted = _SUPPRESSED.order_by(since.desc(), address).limit(limit)
+    if after is not None:
+        same = sa.and_(since == after["since"], address > after["address"])
+        wanted = wanted.where(sa.or_(since < after["since"], same))
+    return _rows(session, wanted)
 
 
 _SUPPRESSED = sa.select(
@@ -177,9 +192,14 @@ _SUPPRESSED = sa.select(
 )
 
 
-def list_held(session: Session) -> list[Row]:
-    """Mails that wait for a person's judgment, the longest held first."""
-    return _rows(session, _HELDS.where(HELD.c.state == HeldState.HELD).order_by(HELD.c.held_at, HELD.c.id))
+def list_held(session: Session, *, limit: int | None = None, after: Mapping[str, Any] | None = None) -> list[Row]:
+    """Mails that wait for a person's judgment, the longest held first; only those after a row, where one is given."""
+    place = (HELD.c.held_at, HELD.c.id)
+    wanted = _HELDS.where(HELD.c.state == HeldState.HELD).order_by(*place).limit(limit)
+    if after is not None:
+        later = HELD.c.held_at > after["held"]
+        wanted = wanted.where(sa.or_(later, sa.and_(HELD.c.held_at == after["held"], HELD.c.id > after["id"])))
+    return _rows(session, wanted)
 
 
 def show_held(session: Session, id: str) -> Row | None:

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from postdesk.console import (
+    All,
     By,
     JsonFlag,
+    Limit,
+    Row,
     no,
     open_desk,
     show_json,
+    show_list,
     show_record,
-    show_table,
     show_text,
     tell,
     whole_number,
@@ -31,7 +34,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="held")
 
 
-def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
+def list_(ctx: typer.Context, limit: Limit = None, all_: All = False, json_: JsonFlag = False) -> None:
     """What waits, the longest first, and why.
 
     Example: postdesk held list
@@ -39,10 +42,14 @@ def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
     from models.db.engine import reading
     from models.views.ledger import list_held
 
-    with reading(open_desk(ctx).engine) as session:
-        rows = list_held(session)
+    engine = open_desk(ctx).engine
+
+    def rows(after: Row | None, most: int) -> list[Row]:
+        with reading(engine) as session:
+            return [*list_held(session, limit=most, after=after)]
+
     columns = ("id", "held", "author", "subject", "reason", "why", "would")
-    show_json(rows) if json_ else show_table("held", rows, columns)
+    show_list("held", rows, columns, limit=limit, all_=all_, json_=json_)
 
 
 def show(ctx: typer.Context, id: str, json_: JsonFlag = False) -> None:

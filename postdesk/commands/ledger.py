@@ -5,8 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from postdesk.console import (
+    All,
     JsonFlag,
     Limit,
+    Row,
     Unmasked,
     cell,
     hide,
@@ -14,8 +16,8 @@ from postdesk.console import (
     one_of,
     open_desk,
     show_json,
+    show_list,
     show_record,
-    show_table,
 )
 
 
@@ -31,6 +33,7 @@ def list_(
     ctx: typer.Context,
     state: Annotated[str, typer.Option(help="Only this state, as in held.")] = "",
     limit: Limit = None,
+    all_: All = False,
     unmasked: Unmasked = False,
     json_: JsonFlag = False,
 ) -> None:
@@ -43,10 +46,15 @@ def list_(
     from values.vocabulary import LedgerState
 
     one_of("--state", state, LedgerState)
-    with reading(open_desk(ctx).engine) as session:
-        rows = hide(list_ledger(session, state=state or None, limit=limit), unmasked)
+    engine = open_desk(ctx).engine
+
+    def rows(after: Row | None, most: int) -> list[Row]:
+        with reading(engine) as session:
+            found = list_ledger(session, state=state or None, limit=most, below=after["id"] if after else None)
+        return [*hide(found, unmasked)]
+
     columns = ("id", "received", "author", "state", "reason", "ticket", "matched_by")
-    show_json(rows) if json_ else show_table("ledger", rows, columns)
+    show_list("ledger", rows, columns, limit=limit, all_=all_, json_=json_)
 
 
 def show(ctx: typer.Context, id: str, unmasked: Unmasked = False, json_: JsonFlag = False) -> None:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from postdesk.console import (
+    All,
     Id,
     JsonFlag,
     Limit,
+    Row,
     Unmasked,
     hide,
     no,
     one_of,
     open_desk,
     show_json,
+    show_list,
     show_record,
-    show_table,
     tell,
 )
 
@@ -38,6 +40,7 @@ def list_(
     ctx: typer.Context,
     status: Annotated[str, typer.Option(help="Only due, sending, sent, failed or suppressed.")] = "",
     limit: Limit = None,
+    all_: All = False,
     json_: JsonFlag = False,
 ) -> None:
     """Outgoing mails, the newest first.
@@ -49,10 +52,15 @@ def list_(
     from values.vocabulary import OutboxStatus
 
     one_of("--status", status, OutboxStatus)
-    with reading(open_desk(ctx).engine) as session:
-        rows = hide(list_outbox(session, status=status or None, limit=limit), unmasked=False)
+    engine = open_desk(ctx).engine
+
+    def rows(after: Row | None, most: int) -> list[Row]:
+        with reading(engine) as session:
+            found = list_outbox(session, status=status or None, limit=most, below=after["id"] if after else None)
+        return [*hide(found, unmasked=False)]
+
     columns = ("id", "created", "mail", "recipient", "language", "status", "attempts", "ticket")
-    show_json(rows) if json_ else show_table("outbox", rows, columns)
+    show_list("outbox", rows, columns, limit=limit, all_=all_, json_=json_)
 
 
 def show(

@@ -2,7 +2,7 @@
 
 import typer
 
-from postdesk.console import By, JsonFlag, no, open_desk, show_json, show_table, tell
+from postdesk.console import All, By, JsonFlag, Limit, Row, no, open_desk, show_list, tell
 
 
 def register(app: typer.Typer) -> None:
@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="suppression", no_args_is_help=True)
 
 
-def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
+def list_(ctx: typer.Context, limit: Limit = None, all_: All = False, json_: JsonFlag = False) -> None:
     """Which addresses get no mail, since when and why.
 
     Example: postdesk suppression list
@@ -20,10 +20,14 @@ def list_(ctx: typer.Context, json_: JsonFlag = False) -> None:
     from models.db.engine import reading
     from models.views.ledger import list_suppressed
 
-    with reading(open_desk(ctx).engine) as session:
-        rows = list_suppressed(session)
+    engine = open_desk(ctx).engine
+
+    def rows(after: Row | None, most: int) -> list[Row]:
+        with reading(engine) as session:
+            return [*list_suppressed(session, limit=most, after=after)]
+
     columns = ("address", "reason", "since", "hard_bounces", "last_status", "ticket")
-    show_json(rows) if json_ else show_table("suppressed", rows, columns)
+    show_list("suppressed", rows, columns, limit=limit, all_=all_, json_=json_)
 
 
 def lift(ctx: typer.Context, address: str, by: By = "desk") -> None:

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from postdesk.console import (
+    All,
     By,
     JsonFlag,
     Limit,
     Number,
+    Row,
     cell,
     no,
     one_of,
     open_desk,
     show_json,
+    show_list,
     show_record,
     show_table,
     show_text,
@@ -44,6 +47,7 @@ def list_(
     ctx: typer.Context,
     status: Annotated[str, typer.Option(help="Only new, open, pending, resolved or closed.")] = "",
     limit: Limit = None,
+    all_: All = False,
     json_: JsonFlag = False,
 ) -> None:
     """Tickets, the newest first.
@@ -55,10 +59,14 @@ def list_(
     from values.vocabulary import TicketStatus
 
     one_of("--status", status, TicketStatus)
-    with reading(open_desk(ctx).engine) as session:
-        rows = list_tickets(session, status=status or None, limit=limit)
+    engine = open_desk(ctx).engine
+
+    def rows(after: Row | None, most: int) -> list[Row]:
+        with reading(engine) as session:
+            return [*list_tickets(session, status=status or None, limit=most, below=after["number"] if after else None)]
+
     columns = ("number", "status", "priority", "subject", "customer", "requester", "assignee", "updated")
-    show_json(rows) if json_ else show_table("tickets", rows, columns)
+    show_list("tickets", rows, columns, limit=limit, all_=all_, json_=json_)
 
 
 def show(ctx: typer.Context, number: Number, json_: JsonFlag = False) -> None:

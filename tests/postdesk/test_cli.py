@@ -75,6 +75,16 @@ LEDGER = {
 OUTBOX = {"id", "mail", "recipient", "status", "attempts", "message_id", "ticket", "created", "sent", "key"}
 
 
+@pytest.mark.parametrize("noun", ["ledger", "ticket", "outbox", "held", "suppression"])
+def test_a_list_of_all_has_each_row_once_however_small_its_pages(
+    desk: TestDesk, noun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postdesk.console.PAGE", 1)
+    called = ["--config", str(desk.folder / "postdesk.toml"), noun, "list", "--json"]
+    whole, paged = (CliRunner().invoke(app, [*called, *more]) for more in ((), ("--all",)))
+    assert json.loads(whole.stdout) == json.loads(paged.stdout), paged.output
+
+
 def test_tickets(desk: TestDesk) -> None:
     (ticket,) = desk.json("ticket", "list")
     assert ticket.keys() >= TICKET

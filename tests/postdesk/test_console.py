@@ -3,8 +3,9 @@
 import json
 
 import pytest
+import typer
 
-from postdesk.console import cell, show_json, show_table, show_text
+from postdesk.console import LISTED, PAGE, Row, cell, show_json, show_list, show_table, show_text
 
 STRANGE = "a\x1b[2J\x07\x9b31m\x7f\x85\u202egnp\u2028\ufeff\ud800\U000e0041å ✓\n\t"
 
@@ -40,3 +41,48 @@ def test_a_table_too_wide_for_the_terminal_is_lines(
     assert ("│" in printed) == drawn and "01m85t3h0w000fyek5jf2gvk3e" in printed and "yes" in printed
     assert drawn or "  author           grace@harbour.example\n" in printed, "whole, to copy from"
     assert max(map(len, printed.splitlines())) <= int(columns)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_f34_a_list_of_all_is_written_page_by_page(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """However long it is, no more than a page of it is in memory, and each is written before the next is read."""
+    count, printed = 3 * PAGE + 1, ""
+    asked: list[int] = []
+
+    def rows(after: Row | None, most: int) -> list[Row]:
+        nonlocal printed
+        printed += capsys.readouterr().out
+        first = int(after["id"]) + 1 if after else 0
+        assert not after or str(after["id"]) in printed
+        asked.append(most)
+        return [{"id": id} for id in range(first, min(first + most, count))]
+
+    show_list("mails", rows, ("id",), limit=None, all_=True, json_=as_json)
+    printed += capsys.readouterr().out
+    assert set(asked) == {PAGE}
+    if as_json:
+        assert [row["id"] for row in json.loads(printed)] == [*range(count)]
+    else:
+        assert all(f" {id} " in printed for id in range(count))
+
+
+def test_a_long_list_says_that_there_is_more(capsys: pytest.CaptureFixture[str]) -> None:
+    def rows(after: Row | None, most: int) -> list[Row]:
+        return [{"id": id} for id in range(most)]
+
+    show_list("mails", rows, ("id",), limit=None, all_=False, json_=True)
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == LISTED
+    assert f"the first {LISTED}; there are more" in printed.err and "--all" in printed.err
+    show_list("mails", rows, ("id",), limit=7, all_=False, json_=True)
+    printed = capsys.readouterr()
+    assert (len(json.loads(printed.out)), printed.err) == (7, "")
+    with pytest.raises(typer.Exit):
+        show_list("mails", rows, ("id",), limit=7, all_=True, json_=True)
+
+
+def test_an_empty_list_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    show_list("mails", lambda after, most: [], ("id",), limit=None, all_=True, json_=True)
+    assert json.loads(capsys.readouterr().out) == []
+    show_list("mails", lambda after, most: [], ("id",), limit=None, all_=True, json_=False)
+    assert capsys.readouterr().out == "mails: none\n"
