@@ -21,6 +21,7 @@ from ingest.spool.spool import Claim
 from models.blobs.store import is_store_away
 from models.db.engine import is_outage, retrying, transaction
 from models.db.failpoint import failpoint
+from models.db.outage import BLOBS, DATABASE
 from models.facts import gather
 from models.record import record
 from rules.clues import look_for
@@ -98,6 +99,7 @@ def _fault(desk: Pipeline, mails: Sequence[SpooledMail]) -> Exception | None:
         parsed = read_all(mails, desk)
         failpoint("pipeline.after-parse")
         desk.blobs.sync()  # what the rows name is durable before they are; nobody waits for the disk in a transaction
+        BLOBS.over()
         most = TOGETHER[desk.engine.dialect.name]
         for some in (parsed[at : at + most] for at in range(0, len(parsed), most)):
             receipts = retrying(partial(_record_all, desk, some), patience=RACE_PATIENCE)
@@ -106,7 +108,10 @@ def _fault(desk: Pipeline, mails: Sequence[SpooledMail]) -> Exception | None:
                     desk.spool.note_known(network(mail.envelope.client_ip))
                 log.info("delivered", mail=receipt.ledger_id, state=receipt.state, ticket=receipt.ticket)
     except Exception as error:
-        log.exception("delivery failed", mails=[mail.id for mail in mails])
+        if _is_away(error):  # no mail is to blame, and each comes again every few seconds
+            (DATABASE if is_outage(error) else BLOBS).met(error)
+        else:
+            log.exception("delivery failed", mails=[mail.id for mail in mails])
         return error
     failpoint("pipeline.after-commit")
     return None

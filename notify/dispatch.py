@@ -21,6 +21,7 @@ from sqlmodel import Session
 from models.blobs.store import BlobStore, is_store_away
 from models.db.engine import is_lost_race, is_outage, reading, retrying, transaction
 from models.db.failpoint import failpoint
+from models.db.outage import DATABASE
 from models.outbox.outbox import (
     Claimed,
     claim_due,
@@ -99,7 +100,8 @@ def _round_in_any_weather(desk: Dispatch, worker: str) -> Round:
     except (SQLAlchemyError, OSError) as error:
         if not (is_outage(error) or is_lost_race(error)):
             raise
-        log.error("database away", error=str(error))
+        if is_outage(error):
+            DATABASE.met(error)
         return Round(unreachable=True)
 
 
@@ -107,6 +109,7 @@ def run_once(desk: Dispatch, worker: str) -> Round:
     """Claim a handful of due rows and bring each to an end."""
     with reading(desk.engine) as session:  # an idle look takes no writer's place
         due = next_due(session)
+    DATABASE.over()
     if due is None or due > desk.now():
         return Round()
     claims = retrying(lambda: _claim(desk, worker))

@@ -127,13 +127,20 @@ def _run_due_by_rows(desk: "Desk", now: datetime) -> dict[str, int]:
 
 def _release_wanted(desk: "Desk", stop: Event) -> None:
     from ingest.release import release_wanted
+    from models.db.engine import is_outage
+    from models.db.outage import DATABASE
 
     stage = desk.pipeline()
     while not stop.wait(desk.settings.poll_seconds * 5):
         try:
             release_wanted(stage)
-        except Exception:  # a database that is away: the wishes stay, and nobody would start this thread again
-            log.exception("releases not looked at")
+        except Exception as error:  # the wishes stay, and nobody would start this thread again
+            if is_outage(error):
+                DATABASE.met(error)
+            else:
+                log.exception("releases not looked at")
+        else:
+            DATABASE.over()
 
 
 def portal(desk: "Desk", stop: Event) -> None:

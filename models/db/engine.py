@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlmodel import Session
 
+from models.db import outage
 from models.db.read_only import outlast_standby
 from values.errors import PostdeskError
 
@@ -158,14 +159,20 @@ def retrying(
 ) -> T:
     """The result of `work`, which opens its own transaction, run again after a lost race or an outage.
 
-    Waits a random time that grows from 10 ms to 2 s between tries, and raises the last error after `patience` seconds.
+    An outage is logged once where it begins and once where it ends. Waits a random time between tries that grows
+    from 10 ms to 2 s, and raises the last error after `patience` seconds.
     """
     until, wait = clock() + patience, 0.01
     while True:
         try:
-            return work()
+            done = work()
         except (DBAPIError, sa.exc.TimeoutError) as error:
-            if not (is_lost_race(error) or is_outage(error)) or clock() >= until:
+            if away := is_outage(error):
+                outage.DATABASE.met(error)
+            if not (away or is_lost_race(error)) or clock() >= until:
                 raise
+        else:
+            outage.DATABASE.over()
+            return done
         sleep(wait * random.uniform(0.5, 1.0))
         wait = min(wait * 2, 2.0)

@@ -1,5 +1,6 @@
 """The pipeline between a real spool and a real database: batches, a mail that fails, an outage, a second run."""
 
+import errno
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from threading import Barrier, Event
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from ingest.pipeline import run
 from ingest.pipeline_parts import Authenticate, Pipeline
@@ -164,6 +166,25 @@ def test_an_outage_costs_no_attempt(make: Make) -> None:
     back = make()
     _work(back)
     assert _states(back) == {"ticket-opened": 2}
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"), [("blobs", OSError(errno.ENOSPC, "no space")), ("database", sa.exc.TimeoutError("no answer"))]
+)
+def test_f09_f15_an_outage_is_logged_once_where_it_begins_and_once_where_it_ends(
+    place: str, fault: Exception, make: Make
+) -> None:
+    """Not with a traceback for each mail every few seconds."""
+    desk = _failing_for(make, b"Subject", fault)
+    desk.spool.put_batch([_mail("one"), _mail("two")])
+    with capture_logs() as said:
+        for _ in range(5):
+            _work(desk)
+            _let_deferred_be_due(desk)
+        _work(make())
+    told = [(line["event"], line.get("place")) for line in said if line["event"] != "delivered"]
+    assert told == [("outage began", place), ("outage ended", place)]
+    assert not any("exc_info" in line for line in said)
 
 
 def test_the_author_is_checked_before_the_decision(make: Make) -> None:

@@ -8,10 +8,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from structlog.testing import capture_logs
 
 from models.db.engine import is_lost_race, is_outage, make_engine, reading, retrying, transaction
 from models.db.schema import is_current, migrate
@@ -293,3 +295,20 @@ def test_broken_references_are_refused(database: sa.Engine) -> None:
     )  # fmt: skip
     with pytest.raises(sa.exc.IntegrityError), transaction(database) as session:
         session.connection().execute(wrong)
+
+
+def test_f15_a_short_outage_is_logged_where_it_begins_and_where_it_ends() -> None:
+    """Shorter than the patience of `retrying`, so that nobody else meets it; what the statement holds is not logged."""
+    tries = 0
+
+    def work() -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise sa.exc.OperationalError("INSERT …", {"text": "a mail"}, psycopg.errors.AdminShutdown("shutting down"))
+        return "done"
+
+    with capture_logs() as said:
+        assert retrying(work, sleep=lambda seconds: None) == "done"
+    assert [line["event"] for line in said] == ["outage began", "outage ended"]
+    assert said[0]["error"] == "shutting down"
