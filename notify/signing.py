@@ -42,6 +42,7 @@ OVER_SIGNED: tuple[bytes, ...] = (
     b"list-unsubscribe-post",
     b"mime-version",
     b"content-type",
+    b"content-transfer-encoding",  # who changes it changes the words
 )
 
 

@@ -1,7 +1,8 @@
 """The demo: a fictitious vendor with three customers, at work on this machine, with mails that really travel.
 
 Takes: a folder.  Gives: a running desk in it, and tables of what became of each mail.  Fails: DemoError, with the place
-of the log. Nothing leaves the machine: the smarthost is a Maildir.
+of the log. Nothing leaves the machine: the smarthost is a Maildir, the DNS is the demo's own (demo_dns.py), and the
+mails are signed, so that their authors are believed.
 """
 
 import mimetypes
@@ -27,6 +28,7 @@ from uuid import uuid4
 
 from models.db.engine import reading, transaction
 from models.views.ledger import count_ledger, list_ledger, list_outbox, list_tickets, show_ledger, show_ticket
+from postdesk import demo_dns
 from postdesk import demo_mails as mails
 from postdesk.answering import answer_ticket
 from postdesk.desk_folder import make_desk
@@ -39,7 +41,7 @@ OUTBOX = "outbox"
 # what answers a mail by itself
 ANSWERS = ("acknowledgement", "unknown_author", "command_answer", "ticket_command", "ticket_status")
 PATIENCE = 60.0  # seconds that a step may take on a slow machine
-SMTP_PORT, HTTP_PORT = 2525, 8800
+SMTP_PORT, HTTP_PORT, DNS_PORT = 2525, 8800, 2553
 
 T = TypeVar("T")
 
@@ -62,6 +64,7 @@ def prepare(folder: Path) -> Desk:
     reset(folder)
     folder.mkdir(parents=True)
     (folder / MARK).touch()
+    demo_dns.make_key(folder)
     config = make_desk(
         folder,
         {
@@ -70,7 +73,8 @@ def prepare(folder: Path) -> Desk:
             "listen_smtp": (f"127.0.0.1:{_port(SMTP_PORT)}",),
             "http_listen": f"127.0.0.1:{_port(HTTP_PORT)}",
             "smarthost": f"maildir:{OUTBOX}",
-            "authentication": False,
+            "authentication": True,
+            "nameservers": (f"127.0.0.1:{_port(DNS_PORT, socket.SOCK_DGRAM)}",),
             "zone": "Europe/Stockholm",
             "workers": 1,
         },
@@ -89,11 +93,12 @@ def open_demo(folder: Path, config: Path | None = None) -> Desk:
     return Desk(load(config), config)
 
 
-def _port(preferred: int) -> int:
+def _port(preferred: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """The preferred port, or a free one where it is taken."""
     for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the listener does
+        with socket.socket(type=kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the listener does
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
@@ -125,7 +130,12 @@ def _seed(desk: Desk) -> None:
 
 @contextmanager
 def running(desk: Desk, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Every role of the desk, as `postdesk run` starts them, until the block ends."""
+    """Every role of the desk, as `postdesk run` starts them, and the demo's DNS, until the block ends."""
+    with demo_dns.serving(folder, host_and_port(desk.settings.nameservers[0])):
+        yield from _roles(desk, folder)
+
+
+def _roles(desk: Desk, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     log = folder / "postdesk.log"
     command = [sys.executable, "-m", "postdesk", "--config", str(desk.config), "run"]
     with log.open("ab") as stream:
@@ -173,12 +183,14 @@ def wait_until(met: Callable[[], T], what: str, folder: Path, process: "subproce
 
 
 def send(desk: Desk, message: EmailMessage, *, reverse_path: str | None = None, to: str | None = None) -> str:
-    """Over the wire, as the author's own server would; the desk's reply."""
+    """Over the wire and signed, as the author's own server would; the desk's reply."""
+    author = parseaddr(message["From"])[1]
+    octets = demo_dns.sign(desk.config.parent, author, message.as_bytes(policy=policy.SMTP))
     with smtplib.SMTP(*smtp_address(desk), timeout=30) as session:
         session.ehlo("client.example")
-        session.mail(parseaddr(message["From"])[1] if reverse_path is None else reverse_path)
+        session.mail(author if reverse_path is None else reverse_path)
         session.rcpt(to or parseaddr(message["To"])[1])
-        code, reply = session.data(message.as_bytes(policy=policy.SMTP))
+        code, reply = session.data(octets)
     return f"{code} {reply.decode('ascii', 'replace')}"
 
 
@@ -259,6 +271,8 @@ def play(desk: Desk, folder: Path, tell: Callable[[str], None]) -> list[dict[str
     answer = sent_to(mails.LUCIA, "agent_reply")
     again = mails.reply(mails.LUCIA, answer, mails.CUSTOMER_ANSWER, at=at, id="reply-1")
     post("the superuser replies to Anna", "article-added", again)
+    close = mails.reply(mails.ELIN, sent_to(mails.ELIN, "acknowledgement"), "stäng", at=at, id="close-1")
+    post("a superuser closes her ticket by mail: stäng", "command-done", close)
     receipt = sent_to(mails.ELIN, "acknowledgement")
     away = mails.out_of_office(mails.ELIN, receipt, at)
     post("an out-of-office reply to our receipt", "auto-reply-noted", away)

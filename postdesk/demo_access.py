@@ -213,11 +213,12 @@ def _replacement(stage: Stage) -> None:
         "asks by mail to stand in for Lucía for two weeks",
         maria,
         ask,
-        "unproved",
+        "waiting",  # her mail is signed: it proves her address
         "",
-        ("access_proof", "maria", "es"),
+        ("command_answer", "maria", "en"),
+        *(("access_agree", key, "es") for key in ("lucia", "marcos")),
+        *AGENTS_ASKED,
     )
-    stage.prove(maria, *(("access_agree", key, "es") for key in ("lucia", "marcos")))
     stage.approve(mails.ANNA, ("invitation", "maria", "es"), "lucia active, maria reserved")
     told = tuple(("seat_changed", key, "es") for key in ("lucia", "maria", "marcos"))
     stage.step(

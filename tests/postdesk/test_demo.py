@@ -5,15 +5,19 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from datetime import timedelta
+from email import policy
 from pathlib import Path
 
+import dkim
 import pytest
 from typer.testing import CliRunner
 
-from postdesk import demo, demo_access, demo_mails
+from ingest.auth.resolver import DnsResolver, DnsStatus
+from postdesk import demo, demo_access, demo_dns, demo_mails
 from postdesk.__main__ import app
 from postdesk.commands import demo as demo_command
 from postdesk.console import show_table
+from postdesk.wiring import host_and_port
 
 CHANGED = "seat_changed (es) to lucia, marcos, maria"
 INVITED = "invitation (es) to maria"
@@ -29,7 +33,15 @@ def _demo(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 def test_once_shows_everything_and_ends(tmp_path: Path) -> None:
     done = _demo(tmp_path, "--once")
     assert done.returncode == 0, done.stderr
-    for word in ("Talleres Ibarra", "Skogby Trä", "Harbour Tools", "duplicate", "look-alike", "reply-token"):
+    for word in (
+        "Talleres Ibarra",
+        "Skogby Trä",
+        "Harbour Tools",
+        "duplicate",
+        "look-alike",
+        "reply-token",
+        "command-done",
+    ):
         assert word in done.stdout
     for language in ("(es)", "(sv)", "(en)"):
         assert language in done.stdout
@@ -83,6 +95,27 @@ def test_the_portal_is_open_to_whom_the_hint_names_and_a_mail_is_told_its_end(tm
         told = demo.became(desk, reply)
         assert "ticket-opened because superuser, ticket 1001" in told
         assert "acknowledgement (es) to lucia@ibarra.example" in told
+        receipt = demo.newest_about(desk, demo_mails.LUCIA.address, 1001)
+        assert receipt is not None
+        close = demo.reply_mail(desk, demo_mails.LUCIA, receipt, "cerrar")
+        assert "command-done because" in demo.became(desk, demo.send_or_tell(desk, close))
+
+
+def test_a_mail_that_somebody_changed_is_not_believed(tmp_path: Path) -> None:
+    """The demo's signatures are checked as any sender's are."""
+    desk = demo.prepare(tmp_path)
+    octets = demo_mails.from_grace(desk.now()).as_bytes(policy=policy.SMTP)
+    signed = demo_dns.sign(tmp_path, demo_mails.GRACE.address, octets)
+    resolver = DnsResolver(desk.settings.nameservers)
+    with demo_dns.serving(tmp_path, host_and_port(desk.settings.nameservers[0])):
+        for word, good in ((b"Labels", True), (b"Papers", False)):
+            changed = signed.replace(b"Labels", word)
+            assert dkim.verify(changed, dnsfunc=lambda name, timeout: _text(resolver, name)) is good
+        assert resolver.ask("demo._domainkey.nobody.example", "TXT", 5).status is DnsStatus.NO_NAME
+
+
+def _text(resolver: DnsResolver, name: bytes) -> bytes:
+    return resolver.ask(name.decode(), "TXT", 5).texts[0]
 
 
 def test_a_step_that_ends_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
