@@ -52,7 +52,7 @@ def outgoing(rows: MailRows, letterhead: Letterhead) -> OutgoingMail | Unfit:
         mail=claimed.mail,
         kind=mail.kind,
         language=claimed.language,
-        zone=claimed.zone or policy.zone,
+        zone=claimed.zone or (rows.participant.zone if rows.participant else "") or policy.zone,
         recipient=claimed.recipient,
         sender=Mailbox(address=letterhead.support, name=_sender_name(rows, letterhead, mail.kind)),
         return_path="" if mail.null_return_path else mint_return_path(keys, policy.return_path, claimed.id),

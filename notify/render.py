@@ -19,7 +19,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import css_inline
-from babel.dates import format_date, format_time
+from babel.dates import format_date
 from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
@@ -28,6 +28,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from templates.catalogue import BUILT_IN, LANGUAGES, LOCALES, MAILS, language_of, placeholders, translations_in
+from templates.moments import write_moment
 
 OUTPUT_CAP = 4 * 1024 * 1024  # characters of one rendered part
 
@@ -207,10 +208,8 @@ def _known_zone(name: str) -> str:
 
 @pass_context
 def _datetime(context: Context, value: datetime) -> str:
-    """24 Nov 2026, 10:12, by CLDR in the person's language and zone."""
-    locale = LOCALES.get(context["language"], context["language"])
-    local = value.astimezone(ZoneInfo(context["zone"]))
-    return f"{format_date(local, 'medium', locale=locale)}, {format_time(local, 'short', locale=locale)}"
+    """24 Nov 2026, 10:12 CET, by CLDR in the person's language and zone."""
+    return write_moment(value, context["zone"], LOCALES.get(context["language"], context["language"]))
 
 
 @pass_context

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_skeleton, format_time, format_timedelta
+from babel.dates import format_date, format_skeleton, format_timedelta
 from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -24,6 +24,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from portal.parts import Parts, parts_of
 from portal.session import LANGUAGE, read_cookie, viewer_of
 from templates.catalogue import BUILT_IN, LOCALES, PAGES, translations_in
+from templates.moments import write_moment, write_time
 
 STATIC = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 NAMES = {"en": "English", "es": "Español", "sv": "Svenska"}
@@ -66,7 +67,7 @@ class Pages:
         shared = {
             "language": language,
             "languages": [(one, NAMES[one]) for one in self.languages],
-            "zone": viewer.zone if viewer else parts.policy.zone,
+            "zone": (viewer.zone if viewer else "") or parts.policy.zone,
             "viewer": viewer,
             "vendor": parts.policy.vendor_name or parts.policy.desk_domain,
             "root": parts.prefix,
@@ -169,9 +170,8 @@ def _day(context: Context, value: date) -> str:
 
 @pass_context
 def _moment(context: Context, value: datetime) -> str:
-    """24 Nov 2026, 10:12 in the person's zone."""
-    local, locale = value.astimezone(ZoneInfo(context["zone"])), _locale(context)
-    return f"{format_date(local, 'medium', locale=locale)}, {format_time(local, 'short', locale=locale)}"
+    """24 Nov 2026, 10:12 CET in the person's zone."""
+    return write_moment(value, context["zone"], _locale(context))
 
 
 @pass_context
@@ -182,11 +182,11 @@ def _left(context: Context, value: datetime, now: datetime) -> str:
 
 @pass_context
 def _since(context: Context, value: datetime, now: datetime) -> str:
-    """10:12, Tuesday, or 24 Nov 2026: as near as it is, in the person's zone."""
+    """10:12 CET, Tuesday, or 24 Nov 2026: as near as it is, in the person's zone."""
     zone = ZoneInfo(context["zone"])
     local, today, locale = value.astimezone(zone), now.astimezone(zone).date(), _locale(context)
     if local.date() == today:
-        return str(format_time(local, "short", locale=locale))
+        return write_time(value, zone.key, locale)
     if 0 < (today - local.date()).days < 6:
         return str(format_date(local, "EEEE", locale=locale))
     return str(format_skeleton("yMMMd", local, locale=locale))

@@ -28,7 +28,6 @@ def answer_ticket(
     text: str,
     now: datetime,
     *,
-    zone: str,
     note: bool = False,
     close: bool = False,
     files: tuple[AttachmentRef, ...] = (),
@@ -36,7 +35,7 @@ def answer_ticket(
     """{"ticket", "article", "outbox": [ids], "suppressed": {address: reason}} of the answer that was written; a
     sentence where there is no such ticket or agent.
     `files`: in the blob store, and synced. A suppressed recipient gets nothing: the agent must know."""
-    return retrying(lambda: _answer(engine, number, by, text, now, zone, note, close, files))
+    return retrying(lambda: _answer(engine, number, by, text, now, note, close, files))
 
 
 def _answer(
@@ -45,7 +44,6 @@ def _answer(
     by: str,
     text: str,
     now: datetime,
-    zone: str,
     note: bool,
     close: bool,
     files: tuple[AttachmentRef, ...],
@@ -64,7 +62,7 @@ def _answer(
         article = add_article(session, ticket.number, new, now, Door.COMMAND)
         join_ticket(session, ticket.number, agent.address, ParticipantRole.AGENT, name=agent.name)
         assign_if_free(session, ticket.number, (agent.id, agent.address), now, actor)
-        status, notices = answer(ticket, agent, f"article:{article}", note=note, close=close, zone=zone)
+        status, notices = answer(ticket, agent, f"article:{article}", note=note, close=close)
         update_ticket(session, ticket.number, now, actor, status=status)
         outbox = enqueue(session, notices, now, article=article)
         append(session, now, who=agent.address, what=f"ticket.{kind}", subject=f"ticket:{ticket.number}", via="command")

@@ -320,7 +320,7 @@ def ticket_of(desk: Desk, requester: str) -> int:
 
 def answer_as(desk: Desk, number: int, agent: str, text: str) -> None:
     """As `postdesk ticket reply` does it."""
-    answered = answer_ticket(desk.engine, number, agent, text, desk.now(), zone=desk.settings.zone)
+    answered = answer_ticket(desk.engine, number, agent, text, desk.now())
     if isinstance(answered, str):
         raise DemoError(answered)
 

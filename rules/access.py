@@ -377,7 +377,7 @@ def _refused(asked: RequestFact, reason: str, answer: Answer, facts: AccessFacts
         recipient=asked.asked.address,
         key=Notice.key_of(mail, f"request:{asked.id or asked.created.isoformat()}", asked.asked.address),
         language=asked.asked.language,
-        zone=customer.zone if customer else "UTC",
+        zone=customer.zone if customer else "",
         context=(("request", asked.id),),
     )
     moved = _move(asked, AccessState.REFUSED, reason=str(reason), customer=customer.id if customer else None)

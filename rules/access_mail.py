@@ -123,7 +123,7 @@ def _receipt(case: Case, context: tuple[tuple[str, str | int | None], ...]) -> t
         recipient=case.author,
         key=Notice.key_of(MailName.COMMAND_ANSWER, case.mail.spool_id, case.author),
         language=agent.language if agent else tongue.language,
-        zone=tongue.zone,
+        zone=agent.zone if agent else tongue.zone,
         in_reply_to=case.mail.message_id,
         context=context,
     )

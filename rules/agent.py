@@ -110,7 +110,7 @@ def _receipt(
 
 
 def _answered(case: Case, agent: AgentFact, ticket: TicketFact) -> Decision:
-    status, notices = answer(ticket, agent, case.mail.spool_id, zone=case.policy.zone)
+    status, notices = answer(ticket, agent, case.mail.spool_id)
     article = AddArticle(
         ticket=ticket.number,
         author=Mailbox(address=agent.address, name=agent.name),

@@ -26,7 +26,6 @@ def answer(
     *,
     note: bool = False,
     close: bool = False,
-    zone: str = "UTC",
     in_reply_to: str | None = None,
     context: tuple[tuple[str, str | int | None], ...] = (),
 ) -> tuple[TicketStatus | None, tuple[Notice, ...]]:
@@ -49,7 +48,6 @@ def answer(
             key=Notice.key_of(MailName.AGENT_REPLY, cause, address),
             ticket=ticket.number,
             language=ticket.language,
-            zone=zone,
             in_reply_to=in_reply_to,
             role=role,
             context=(

@@ -371,7 +371,7 @@ class Notice:
     ticket: int | None = None  # None with `about_new_ticket`: the ticket this very decision opens
     about_new_ticket: bool = False
     language: str = "en"
-    zone: str = "UTC"
+    zone: str = ""  # "" = the one of the recipient on the ticket, else the desk's
     in_reply_to: str | None = None  # Message-ID that is answered
     role: ParticipantRole | None = None  # makes a reply token for this recipient as participant
     context: tuple[tuple[str, str | int | None], ...] = ()  # ids and short facts

@@ -191,7 +191,7 @@ class _Work:
                 request=self.made,
                 nonce_hash=action.nonce_hash,
             )
-            self._mail_link(MailName.ACCESS_PROOF, asked.address, self.made, link, action.language, "UTC")
+            self._mail_link(MailName.ACCESS_PROOF, asked.address, self.made, link, action.language, "")
 
     def _number(self, request: int) -> int:
         return self.made if request == NEW_REQUEST and self.made is not None else request
@@ -229,7 +229,7 @@ class _Work:
         link = add_link(self._session, LinkPurpose.INVITATION, row.address, action.until, self._now, request=request)
         invited = {"state": AccessState.INVITED, "invited_at": self._now}
         self._write(sa.update(ACCESS_REQUEST).where(ACCESS_REQUEST.c.id == request).values(**invited))
-        self._mail_link(MailName.INVITATION, row.address, request, link, action.language, row.zone or "UTC")
+        self._mail_link(MailName.INVITATION, row.address, request, link, action.language, row.zone)
         self._tell("access.invite", f"access:{request}", {"until": action.until.isoformat()})
 
     def _mail_link(self, mail: MailName, address: str, request: int, link: int, language: str, zone: str) -> None:
@@ -298,7 +298,7 @@ class _Work:
 
 
 _INVITED = (
-    sa.select(ACCESS_REQUEST.c.address, sa.func.coalesce(CUSTOMER.c.zone, "UTC").label("zone"))
+    sa.select(ACCESS_REQUEST.c.address, sa.func.coalesce(CUSTOMER.c.zone, "").label("zone"))
     .select_from(ACCESS_REQUEST.outerjoin(CUSTOMER, CUSTOMER.c.id == ACCESS_REQUEST.c.customer))
     .where(ACCESS_REQUEST.c.id == sa.bindparam("request"))
 )

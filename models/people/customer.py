@@ -145,6 +145,18 @@ def seat_held_at(now: datetime | sa.ColumnElement[Any]) -> sa.ColumnElement[bool
     return (SEAT.c.state == SeatState.ACTIVE) & (SEAT.c.until.is_(None) | (SEAT.c.until > now))
 
 
+def own_zone() -> sa.Label[str]:
+    """The column `zone` of a query on CONTACT: the person's own, else that of their customer (the first, where there
+    are more), else that of their partner; "" where none is known."""
+    member = sa.exists().where(CONTACT_CUSTOMER.c.customer == CUSTOMER.c.id, CONTACT_CUSTOMER.c.contact == CONTACT.c.id)
+    seated = sa.exists().where(SEAT.c.customer == CUSTOMER.c.id, SEAT.c.contact == CONTACT.c.id)
+    ties = member.correlate(CUSTOMER, CONTACT) | seated.correlate(CUSTOMER, CONTACT)
+    of_customer = sa.select(CUSTOMER.c.zone).where(ties).order_by(CUSTOMER.c.id).limit(1).correlate(CONTACT)
+    of_partner = sa.select(PARTNER.c.zone).where(PARTNER.c.id == CONTACT.c.partner).correlate(CONTACT)
+    own = sa.func.nullif(CONTACT.c.zone, "")
+    return sa.func.coalesce(own, of_customer.scalar_subquery(), of_partner.scalar_subquery(), "").label("zone")
+
+
 def add_customer(
     session: Session,
     name: str,

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from models.db.keys import address_key
 from models.outbox.outbox import OUTBOX, enqueue
 from models.people.agent import AGENT
-from models.people.customer import CONTACT, CONTACT_ADDRESS, CONTACT_CUSTOMER, PARTNER_CUSTOMER, SEAT
+from models.people.customer import CONTACT, CONTACT_ADDRESS, CONTACT_CUSTOMER, PARTNER_CUSTOMER, SEAT, own_zone
 from models.sessions.link import ONE_USE_LINK, add_link
 from values.decision import Notice
 from values.vocabulary import LinkPurpose, MailName, OutboxStatus, SeatState
@@ -43,7 +43,7 @@ def ask_sign_in(
         recipient=address,
         key=Notice.key_of(MailName.SIGN_IN, f"link:{link}", address),
         language=(known.language if known else None) or language,
-        zone=(known.zone if known else None) or "UTC",
+        zone=(known.zone if known else None) or "",
         context=(("link", link),),
     )
     (row,) = enqueue(session, (notice,), now)
@@ -65,7 +65,7 @@ def has_signed_in(session: Session, address: str, nonce_hash: str) -> bool:
 
 _seats = sa.exists().where(SEAT.c.contact == CONTACT.c.id)
 _CONTACT = (  # as models/views/viewer.py: Ties.may_sign_in
-    sa.select(CONTACT.c.id, CONTACT.c.language, CONTACT.c.zone)
+    sa.select(CONTACT.c.id, CONTACT.c.language, own_zone())
     .join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == CONTACT.c.id)
     .where(
         CONTACT_ADDRESS.c.address == sa.bindparam("address"),

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from models.access.views import AccessRows, find_access_rows
 from models.outbox.outbox import OUTBOX, Claimed
-from models.people.customer import CUSTOMER
+from models.people.customer import CONTACT, CONTACT_ADDRESS, CUSTOMER
 from models.tickets.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, TICKET
 from models.views.open_tickets import OpenTickets, find_company_tickets, find_own_tickets
 from values.vocabulary import ArticleKind, MailName, ParticipantRole
@@ -61,6 +61,7 @@ class ParticipantView:
     id: int
     role: ParticipantRole
     generation: int
+    zone: str = ""  # the contact's, else that of the ticket's customer; "" = neither is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +192,22 @@ _FILES = (
     .order_by(ATTACHMENT.c.position)
     .limit(FILES_KEPT)
 )
-_PARTICIPANT = sa.select(PARTICIPANT.c.id, PARTICIPANT.c.role, PARTICIPANT.c.generation).where(
-    PARTICIPANT.c.id == sa.bindparam("id")
+_OWN_ZONE = (
+    sa.select(CONTACT.c.zone)
+    .join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == CONTACT.c.id)
+    .where(CONTACT_ADDRESS.c.address == PARTICIPANT.c.address)
+    .correlate(PARTICIPANT)
+    .limit(1)
+    .scalar_subquery()
+)
+_PARTICIPANT = (
+    sa.select(
+        PARTICIPANT.c.id,
+        PARTICIPANT.c.role,
+        PARTICIPANT.c.generation,
+        sa.func.coalesce(sa.func.nullif(_OWN_ZONE, ""), CUSTOMER.c.zone, "").label("zone"),
+    )
+    .select_from(PARTICIPANT.join(TICKET, TICKET.c.id == PARTICIPANT.c.ticket))
+    .outerjoin(CUSTOMER, CUSTOMER.c.id == TICKET.c.customer)
+    .where(PARTICIPANT.c.id == sa.bindparam("id"))
 )

@@ -20,6 +20,7 @@ from models.people.customer import (
     CUSTOMER,
     PARTNER_CUSTOMER,
     SEAT,
+    own_zone,
     seat_held_at,
 )
 from models.sessions.web_session import find_session
@@ -39,7 +40,7 @@ class Viewer:
     address: str  # an agent's, else the contact's main one
     name: str
     language: str | None
-    zone: str
+    zone: str  # "" = the desk's
     agent: int | None = None
     contact: int | None = None
     customers: tuple[int, ...] = ()  # in which the contact holds a seat, now, lent or to come
@@ -99,7 +100,7 @@ def find_viewer(session: Session, token: str, now: datetime) -> Viewer | None:
         address=known.address,
         name=known.name or known.address,
         language=known.language,
-        zone=known.zone or _zone_of(session, customers),
+        zone=known.zone,
         agent=agent.id if agent else None,
         contact=person.id if person else None,
         customers=customers,
@@ -207,11 +208,6 @@ def _requests(session: Session, customer: int) -> tuple[RequestView, ...]:
     return tuple(request for request in found if request)
 
 
-def _zone_of(session: Session, customers: tuple[int, ...]) -> str:
-    zone = sa.select(CUSTOMER.c.zone).where(CUSTOMER.c.id.in_(customers)).order_by(CUSTOMER.c.id).limit(1)
-    return session.connection().execute(zone).scalar() or "UTC"
-
-
 _AGENT = sa.select(AGENT.c.id, AGENT.c.address, AGENT.c.name, AGENT.c.language, AGENT.c.zone).where(AGENT.c.active)
 _MAIN = (
     sa.select(CONTACT_ADDRESS.c.address)
@@ -225,7 +221,7 @@ _PERSON = sa.select(
     CONTACT.c.id,
     CONTACT.c.name,
     CONTACT.c.language,
-    CONTACT.c.zone,
+    own_zone(),
     CONTACT.c.partner,
     sa.func.coalesce(_MAIN, "").label("address"),
 )

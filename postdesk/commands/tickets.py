@@ -149,7 +149,6 @@ def reply(
         by,
         text,
         desk.now(),
-        zone=desk.settings.zone,
         note=note,
         close=close,
         files=_kept(desk, attach or []),

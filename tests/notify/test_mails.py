@@ -210,3 +210,22 @@ def test_T25_no_answer_quotes_words_that_nobody_proved() -> None:
     off = replace(LETTERHEAD, policy=replace(LETTERHEAD.policy, authentication=False))
     shown = built(replace(material, answered=answered), off)[1].message.decode()
     assert "Words of a forger" in shown, "the vendor asks for no proof"
+
+
+@pytest.mark.parametrize(
+    ("promised", "participant", "zone"),
+    [
+        ("Europe/Oslo", "Europe/Madrid", "Europe/Oslo"),
+        ("", "Europe/Madrid", "Europe/Madrid"),
+        ("", "", LETTERHEAD.policy.zone),
+    ],
+)
+def test_times_are_in_the_zone_of_the_recipient_else_of_the_desk(promised: str, participant: str, zone: str) -> None:
+    material = rows.agent_reply()
+    assert material.participant
+    material = replace(
+        material,
+        claimed=replace(material.claimed, zone=promised),
+        participant=replace(material.participant, zone=participant),
+    )
+    assert built(material)[0].zone == zone

@@ -51,11 +51,25 @@ def test_a_locale_that_is_not_shipped_is_english(wanted: str, given: str) -> Non
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "\x00", "Europe", "x" * 5000])
 def test_an_unknown_zone_is_utc(zone: str) -> None:
-    assert "24 Nov 2026, 09:12" in Renderer().render("agent_reply", "en", zone, CONTEXT).text
+    assert "24 Nov 2026, 09:12 UTC" in Renderer().render("agent_reply", "en", zone, CONTEXT).text
 
 
 def test_times_are_in_the_persons_zone() -> None:
-    assert "24 Nov 2026, 10:12" in Renderer().render("agent_reply", "en", "Europe/Madrid", CONTEXT).text
+    assert "24 Nov 2026, 10:12 CET" in Renderer().render("agent_reply", "en", "Europe/Madrid", CONTEXT).text
+
+
+@pytest.mark.parametrize(
+    ("zone", "language", "written"),
+    [
+        ("Europe/Madrid", "es", "24 nov 2026, 10:12 CET"),
+        ("Europe/Stockholm", "sv", "24 nov. 2026, 10:12 CET"),
+        ("Europe/London", "en", "24 Nov 2026, 09:12 GMT"),
+        ("America/New_York", "es", "24 nov 2026, 4:12 UTC-05:00"),
+        ("Asia/Kolkata", "en", "24 Nov 2026, 14:42 UTC+05:30"),
+    ],
+)
+def test_every_time_says_its_zone(zone: str, language: str, written: str) -> None:
+    assert written in Renderer().render("agent_reply", language, zone, CONTEXT).text
 
 
 @pytest.mark.parametrize(
