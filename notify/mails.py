@@ -87,7 +87,7 @@ def _acknowledgement(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]
     echo = bool(rows.claimed.context.get("sender_text"))
     fields = _fields(rows.ticket)
     return {
-        "subject": reply_subject(rows.ticket.subject) if echo else None,
+        "subject": _about(rows, rows.ticket.subject) if echo else None,
         "number": rows.ticket.number,
         **(fields if echo else dict.fromkeys(FIELDS)),
         "missing": tuple(name for name in FIELDS if not fields[name]),
@@ -235,6 +235,11 @@ def _answered_id(rows: MailRows) -> str | None:
     """The id that the row names, else that of the mail it is about or answers."""
     about = rows.answered if rows.claimed.mail is MailName.AGENT_REPLY else rows.article
     return rows.claimed.in_reply_to or (about.message_id if about else None)
+
+
+def _about(rows: MailRows, subject: str) -> str:
+    """The customer's subject: as an answer where there is a mail that it answers, and not a form."""
+    return reply_subject(subject) if _answered_id(rows) else subject
 
 
 def _fields(ticket: TicketView) -> dict[str, Plain]:

@@ -229,3 +229,16 @@ def test_times_are_in_the_zone_of_the_recipient_else_of_the_desk(promised: str, 
         participant=replace(material.participant, zone=participant),
     )
     assert built(material)[0].zone == zone
+
+
+def test_the_acknowledgement_of_a_form_answers_no_mail() -> None:
+    material = rows.acknowledgement()
+    assert material.article
+    by_form = replace(
+        material,
+        claimed=replace(material.claimed, in_reply_to=None),
+        article=replace(material.article, message_id=None),
+    )
+    for asked in (material, by_form):
+        message = built(asked)[2]
+        assert (message["Subject"].startswith("Re: "), message["In-Reply-To"] is not None) == (asked is material,) * 2

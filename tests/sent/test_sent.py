@@ -3,6 +3,7 @@
 After a wanted change: `pytest tests/sent --update`, then read `git diff`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from email import message_from_bytes, policy
@@ -190,3 +191,13 @@ def test_a_mail_is_small_and_loads_nothing(variant: str, language: str) -> None:
     assert len(message) < 20_000, "Gmail clips near 102 kB"
     for remote in (b"<img", b"src=3D", b"url(", b"<link", b"<script", b"@import"):
         assert remote not in message
+
+
+def test_no_mail_looks_like_bulk_mail() -> None:
+    """What content filters count against a mail: hidden emptiness, an address in the subject, an answer to nothing."""
+    for golden in HERE.glob("*.eml"):
+        message = message_from_bytes(golden.read_bytes(), policy=policy.default)
+        html = message.get_body(("html",))
+        assert html is not None and not re.search(r"<(div|span)[^>]*>\s*</\1>", html.get_content()), golden.name
+        assert "@" not in message["Subject"], golden.name
+        assert message["In-Reply-To"] or not message["Subject"].startswith("Re:"), golden.name
