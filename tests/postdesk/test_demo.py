@@ -95,8 +95,7 @@ def test_the_portal_is_open_to_whom_the_hint_names_and_a_mail_is_told_its_end(tm
         told = demo.became(desk, reply)
         assert "ticket-opened because superuser, ticket 1001" in told
         assert "acknowledgement (es) to lucia@ibarra.example" in told
-        receipt = demo.newest_about(desk, demo_mails.LUCIA.address, 1001)
-        assert receipt is not None
+        receipt = stage.newest(demo_mails.LUCIA, "acknowledgement")
         close = demo.reply_mail(desk, demo_mails.LUCIA, receipt, "cerrar")
         assert "command-done because" in demo.became(desk, demo.send_or_tell(desk, close))
 
