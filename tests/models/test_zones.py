@@ -82,5 +82,5 @@ def test_an_answer_is_in_the_zone_of_each_participant(database: sa.Engine, addre
             article=None, participant=joined, language="en", zone="", in_reply_to=None, context={},
             message_id=None, created=NOW,
         )  # fmt: skip
-        found = find_mail_rows(session, claimed).participant
+        found = find_mail_rows(session, claimed, NOW).participant
     assert found is not None and found.zone == zone
