@@ -6,7 +6,14 @@ from values.vocabulary import Door
 
 DESK = "desk"  # who acts where no person does
 
-_DOORS = {"mail": Door.MAIL, "session": Door.PAGE, "form": Door.PAGE, "job": Door.JOB, "command": Door.COMMAND}
+_DOORS = {
+    "mail": Door.MAIL,
+    "session": Door.PAGE,
+    "link": Door.PAGE,
+    "form": Door.PAGE,
+    "job": Door.JOB,
+    "command": Door.COMMAND,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,5 +25,5 @@ class Actor:
 
     @classmethod
     def of(cls, who: str, via: str) -> "Actor":
-        """The actor of an audit row: `via` is mail:<ledger id>, session:<id>, form, command or job:<name>."""
+        """The actor of an audit row. `via`: mail:<ledger id>, session:<id>, link:<id>, form, command or job:<name>."""
         return cls(who=who, door=_DOORS[via.partition(":")[0]])
