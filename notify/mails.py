@@ -173,17 +173,19 @@ def _agent_mail_held(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]
 
 
 def _answer_undelivered(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | None:
-    """What a server said is told to agents only, as text."""
+    """What a server said goes to agents only, as text."""
     told = rows.claimed.context
     if rows.ticket is None:
         return None
     address = str(told.get("address") or "")
-    # quoted as in a staff task; an address that gets no mail is to be freed before the answer can leave
+    reply = " ".join(str(told.get("reply") or "").split())
+    # quoted as in a staff task; an address that gets no mail must be unblocked before the answer can be sent
     lift = (f"postdesk suppression lift {shlex.quote(address)}",) if told.get("what") == Undelivered.SUPPRESSED else ()
     return {
         "what": told.get("what"),
         "address": address,
-        "reply": " ".join(str(told.get("reply") or "").split()),
+        "reply": reply,
+        "suppressed": reply.rpartition(": ")[2] if told.get("what") == Undelivered.SUPPRESSED else "",
         "commands": (*lift, f"postdesk outbox retry {told.get('outbox')}"),
         "number": rows.ticket.number,
         "about": rows.ticket.subject,

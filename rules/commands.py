@@ -27,12 +27,12 @@ PHRASES: dict[Command, dict[str, tuple[str, ...]]] = {
     },
     Command.RELEASE: {
         "en": ("release", "let through"),
-        "es": ("liberar", "dejar pasar"),
+        "es": ("dejar pasar", "liberar"),
         "sv": ("släpp fram", "släpp", "släpp igenom"),
     },
     Command.DECLINE: {
         "en": ("decline", "declined"),
-        "es": ("declinar", "no dejar pasar"),
+        "es": ("no dejar pasar", "declinar"),
         "sv": ("avböj", "avböja", "avvisa"),
     },
     Command.TAKE_BACK: {

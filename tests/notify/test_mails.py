@@ -128,15 +128,16 @@ def test_what_is_asked_for_can_be_answered_line_by_line(language: str) -> None:
 
 
 def test_agents_see_that_an_author_is_not_proved() -> None:
-    assert "Not proved" in built(rows.agent_notice(marked=True))[2].get_body(("plain",)).get_content()
-    assert "Not proved" not in built(rows.agent_notice())[2].get_body(("plain",)).get_content()
+    assert "Not verified" in built(rows.agent_notice(marked=True))[2].get_body(("plain",)).get_content()
+    assert "Not verified" not in built(rows.agent_notice())[2].get_body(("plain",)).get_content()
 
 
 def test_agents_are_asked_to_answer_by_mail_only_where_that_works() -> None:
     closed = replace(LETTERHEAD, policy=replace(LETTERHEAD.policy, agent_by_mail=False))
-    assert "Reply to this mail" in built(rows.agent_notice())[2].get_body(("plain",)).get_content()
+    text = built(rows.agent_notice())[2].get_body(("plain",)).get_content()
+    assert "Your reply to this email goes to the customer." in text
     without = built(rows.agent_notice(), closed)[2].get_body(("plain",)).get_content()
-    assert "Reply to this mail" not in without
+    assert "Your reply to this email goes to the customer." not in without
     assert "postdesk ticket reply 1042 --as anna@nordvik.test < answer.txt" in without
 
 

@@ -202,7 +202,7 @@ def test_a_new_superuser(desk: Desk) -> None:
     assert desk.write(MARIA, SUPPORT, "No imprime.").state is LedgerState.TICKET_OPENED
     again = desk.reply(ANNA, "access_desk_notice", "refuse too late")
     assert again.state is LedgerState.COMMAND_DONE
-    assert "somebody has decided already" in text_of(desk.last(ANNA, "command_answer"))
+    assert "someone has already decided" in text_of(desk.last(ANNA, "command_answer"))
     with transaction(desk.engine) as session:
         assert find_break(session) is None
         vias = {via.partition(":")[0] for via in session.connection().execute(sa.select(AUDIT.c.via)).scalars()}
