@@ -86,7 +86,9 @@ def gather(session: Session, clues: Clues, now: datetime, release: Release | Non
         anchors=anchors,
         outbox=outbox,
         sent=find.counts(
-            {ticket.number for ticket in tickets}, same_words=before.same_words, is_unknown=not (contact or domains)
+            {ticket.number for ticket in tickets},
+            same_words=before.same_words,
+            is_unknown=not ((contact and _has_ties(contact)) or domains),
         ),
         release=release,
         notified_agents=tuple(agent for agent in agents if agent.notices is not AgentNotices.NONE),
@@ -331,6 +333,11 @@ def _contact_facts(rows: Sequence[sa.Row[Any]]) -> dict[str, ContactFact]:
         )
         for address, found in ties.items()
     }
+
+
+def _has_ties(contact: ContactFact) -> bool:
+    """Not who was invited and has not accepted: nobody's contact yet."""
+    return bool(contact.customers or contact.seats or contact.partner is not None)
 
 
 def _ticket_fact(row: sa.Row[Any], participants: Sequence[ParticipantFact]) -> TicketFact:

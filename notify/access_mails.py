@@ -94,6 +94,22 @@ def _refused(rows: MailRows, letterhead: Letterhead) -> Context:
     return {"reason": found.request.reason or "", "support": letterhead.support}
 
 
+def _request_news(rows: MailRows, letterhead: Letterhead) -> Context:
+    """For who lent a seat or agreed, and for agents: what became of the request."""
+    found = rows.access
+    if found is None or found.request is None:
+        return None
+    return {
+        **_asked(found.request),
+        "news": str(rows.claimed.context.get("news") or ""),
+        "customer": found.customer,
+        "reason": found.request.reason or "",
+        "agreed_by": found.request.agreed_by,
+        "decided": found.request.decided_at is not None,
+        "support": letterhead.support,
+    }
+
+
 def _seats_taken(rows: MailRows, letterhead: Letterhead) -> Context:
     found = rows.access
     if found is None or found.request is None or found.customer is None:
@@ -152,6 +168,11 @@ def _seat_flagged(rows: MailRows, letterhead: Letterhead) -> Context:
 
 def _colleague_held(rows: MailRows, letterhead: Letterhead) -> Context:
     return {}
+
+
+def _colleague_declined(rows: MailRows, letterhead: Letterhead) -> Context:
+    held = rows.access.held if rows.access else None
+    return None if held is None else {"about": held.subject[:APPLICANT_TEXT_CAP]}
 
 
 def _colleague_ask(rows: MailRows, letterhead: Letterhead) -> Context:
@@ -224,8 +245,10 @@ ACCESS_MAILS: Mapping[MailName, CataloguedMail] = {
     MailName.SEAT_CHANGED: _notice(_seat_changed, takes_orders=True),
     MailName.SEAT_RETURNS_SOON: _notice(_seat_changed, takes_orders=True, calendar=_returns_file),
     MailName.SEAT_FLAGGED: _notice(_seat_flagged),
+    MailName.REQUEST_NEWS: _notice(_request_news),
     MailName.SIGN_IN: _notice(_sign_in),
     MailName.COLLEAGUE_HELD: CataloguedMail(kind=MailClass.RECEIPT, context=_colleague_held),
+    MailName.COLLEAGUE_DECLINED: _notice(_colleague_declined),
     MailName.COLLEAGUE_ASK: _notice(_colleague_ask, takes_orders=True),
     MailName.COMMAND_ANSWER: CataloguedMail(kind=MailClass.RECEIPT, context=_command_answer, takes_orders=True),
 }

@@ -22,8 +22,8 @@ from values.access import AccessFacts
 from values.decision import Ruling
 from values.vocabulary import AccessState, Answer
 
-SAID = frozenset({"approved", "refused", "already", "seats-taken", "has-seat", "done"})
-TROUBLE = frozenset({Answer.NO_CUSTOMER, Answer.NOBODY_TO_REPLACE, Answer.DATES, Answer.REASON_MISSING})
+SAID = frozenset({"approved", "refused", "seats-taken", "has-seat", "done"})
+TROUBLE = frozenset({Answer.NO_CUSTOMER, Answer.NOBODY_TO_REPLACE, Answer.DATES, Answer.REASON_MISSING, Answer.ALREADY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +83,10 @@ def refuse(request: Request, form: Form, id: str = "") -> Response:
     """POST /access-requests/ID/refuse, with the reason that the applicant is told."""
     _require_agent(viewer_of(request))
     reason, now = form.get("reason", "")[:TYPED_LIMIT], parts_of(request).now()
+    withdraws = form.get("withdraws") == "yes"  # the page showed that it is approved
 
     def rule(facts: AccessFacts, by: Viewer) -> Ruling:
-        return access.refuse(facts, reason, now) if by.agent else Ruling(answer=Answer.NOT_YOURS)
+        return access.refuse(facts, reason, now, withdraws=withdraws) if by.agent else Ruling(answer=Answer.NOT_YOURS)
 
     return _settled(request, number(id), act(request, rule, request_id=number(id)), form)
 
@@ -96,7 +97,7 @@ _OPEN = (AccessState.UNPROVED, AccessState.WAITING, AccessState.APPROVED)
 
 
 def _settled(request: Request, id: int, answer: Answer, form: Form) -> Response:
-    if answer in TROUBLE:
+    if answer in TROUBLE:  # the page then shows who decided already
         return _show(request, id, 422, trouble=answer.value, reason=form.get("reason", "")[:TYPED_LIMIT])
     words = {Answer.DONE: "refused"}
     return go(request, f"/access-requests?said={words.get(answer, answer.value)}")

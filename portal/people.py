@@ -29,7 +29,9 @@ from values.decision import Ruling
 from values.vocabulary import AccessKind, Answer, SeatState
 
 LEND = ("name", "address", "language", "starts_on", "ends_on")
-SAID = frozenset({"taken-back", "released", "declined", "agreed", "refused", "lent", "already"})
+SAID = frozenset(
+    {"taken-back", "released", "declined", "agreed", "refused", "lent", "lent-outside", "withdrawn", "already"}
+)
 
 
 def show(request: Request) -> Response:
@@ -45,8 +47,14 @@ def take_back(request: Request, form: Form) -> Response:
     viewer = _require(request)
     customer = _own_customer(viewer, form)
     now = parts_of(request).now()
-    answer = act(request, lambda facts, by: seats.take_back(facts, by.contact, now), customer=customer)
-    return _said(request, answer, "taken-back")
+    begun: list[bool] = []
+
+    def rule(facts: AccessFacts, by: Viewer) -> Ruling:
+        begun.append(seats.seat_of(facts, by.contact, SeatState.RESTING) is not None)
+        return seats.take_back(facts, by.contact, now)
+
+    answer = act(request, rule, customer=customer)
+    return _said(request, answer, "taken-back" if begun[-1] else "withdrawn")
 
 
 def judge_mail(request: Request, form: Form) -> Response:
@@ -90,7 +98,13 @@ def lend(request: Request, form: Form) -> Response:
         answer = act(request, rule, customer=customer, asked=asked)
         if answer is Answer.DONE or answer is Answer.APPROVED:
             return _said(request, answer, "lent")
-        wrong = {Answer.HAS_SEAT: {"address": "has-seat"}, Answer.DATES: {"starts_on": "taken"}}.get(answer, {})
+        if answer is Answer.WAITS:
+            return _said(request, answer, "lent-outside")
+        wrong = {
+            Answer.HAS_SEAT: {"address": "has-seat"},
+            Answer.TOO_OFTEN: {"address": "too-often"},
+            Answer.DATES: {"starts_on": "taken"},
+        }.get(answer, {})
         if not wrong:
             raise HTTPException(404)
     typed = {name: form.get(name, "")[:TYPED_LIMIT] for name in LEND} | {"customer": customer}

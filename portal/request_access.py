@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlmodel import Session
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -54,14 +55,16 @@ def ask(request: Request, form: Form) -> Response:
         typed = {name: form.get(name, "")[:TYPED_LIMIT] for name in FIELDS}
         return page(request, "request_access", 422, typed=typed, wrong=filled.wrong)
 
-    def once(session: Session) -> None:
+    def once(session: Session) -> Answer:
         if not take(session, f"ask:{client}", policy.asks_per_client_per_hour, timedelta(hours=1), now):
-            return
+            return Answer.TOO_OFTEN
         facts = count_requests(session, asked.address, now)
         ruling = access.request(asked, facts, policy, now, nonce_hash=asking.nonce_hash)
         perform(session, ruling.actions, ruling.notices, now, who=asked.address, via="form")
+        return ruling.answer
 
-    parts.write(once)
+    if parts.write(once) is Answer.TOO_OFTEN:
+        raise HTTPException(429)
     answer = go(request, "/request-access/sent")
     remember_asking(request, answer, asking, asking.link)
     return answer

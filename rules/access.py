@@ -20,6 +20,7 @@ from values.access import (
     AccessFacts,
     Asked,
     EndLinks,
+    JoinCustomer,
     MintLink,
     MoveRequest,
     ReleaseWaiting,
@@ -32,7 +33,7 @@ from values.access import (
 )
 from values.decision import Notice, Ruling
 from values.mail import Mailbox
-from values.vocabulary import AccessKind, AccessState, Answer, Belief, MailName, SeatChange, SeatState
+from values.vocabulary import AccessKind, AccessState, Answer, Belief, MailName, RequestNews, SeatChange, SeatState
 
 _OPEN = (AccessState.WAITING, AccessState.APPROVED, AccessState.INVITED)
 
@@ -52,11 +53,13 @@ def request(
 ) -> Ruling:
     """Somebody asks for access. The answer is the same whoever it is and whichever company (T28, T52).
 
-    ASKED: a link that proves the address is mailed to it. QUIET: over a budget, nothing is written; say the same.
+    ASKED: a link that proves the address is mailed to it. QUIET: over the address's budget, nothing is written; say the
+    same, as the links before are on their way. TOO_OFTEN: over that of all together, nothing is written; say so.
     A `belief` of BELIEVED (a mail whose author is proved) needs no link: the ruling goes on as after `prove`.
     """
-    too_often = facts.asked_last_hour >= policy.requests_per_address_per_hour
-    if too_often or facts.asked_last_hour_in_all >= policy.requests_per_hour:
+    if facts.asked_last_hour_in_all >= policy.requests_per_hour:
+        return Ruling(answer=Answer.TOO_OFTEN)
+    if facts.asked_last_hour >= policy.requests_per_address_per_hour:
         return Ruling(answer=Answer.QUIET)
     proved = belief is Belief.BELIEVED
     language = asked.language if asked.language in policy.languages else policy.language
@@ -126,7 +129,7 @@ def approve(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
     if asked is None:
         return Ruling(answer=Answer.NOT_FOUND)
     if asked.state is not AccessState.WAITING:
-        return Ruling(answer=Answer.ALREADY)
+        return Ruling(answer=Answer.ALREADY, decided_by=asked.decided_by)
     if facts.customer is None:
         return Ruling(answer=Answer.NO_CUSTOMER)
     if seats.seat_of(facts, facts.applicant, SeatState.ACTIVE, SeatState.RESTING):
@@ -140,13 +143,14 @@ def approve(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
     return _approved(facts, asked, _reserve(facts, asked, slot=slot, starts=now))
 
 
-def refuse(facts: AccessFacts, reason: str, now: datetime) -> Ruling:
-    """Somebody who may decide says no, and why. What was approved and is not accepted yet is taken back too."""
+def refuse(facts: AccessFacts, reason: str, now: datetime, *, withdraws: bool = False) -> Ruling:
+    """Somebody who may decide says no, and why. `withdraws`: they know that it is approved, and take that back;
+    else an approval that came a moment before stands (ALREADY)."""
     asked = facts.request
     if asked is None:
         return Ruling(answer=Answer.NOT_FOUND)
-    if asked.state not in _OPEN:
-        return Ruling(answer=Answer.ALREADY)
+    if asked.state not in (_OPEN if withdraws else _OPEN[:1]):
+        return Ruling(answer=Answer.ALREADY, decided_by=asked.decided_by)
     if not reason.strip():
         return Ruling(answer=Answer.REASON_MISSING)
     return _refused(asked, " ".join(reason.split()), Answer.DONE, facts)
@@ -164,7 +168,9 @@ def agree(facts: AccessFacts, policy: Policy, now: datetime, by: str) -> Ruling:
         return Ruling(answer=Answer.NOT_YOURS)
     if asked.state is not AccessState.WAITING:
         return Ruling(answer=Answer.ALREADY)
-    noted = _move(asked, AccessState.WAITING, agreed_by=by)
+    noted = replace(
+        _move(asked, AccessState.WAITING, agreed_by=by), notices=_news_to_staff(facts, asked, RequestNews.AGREED)
+    )
     agreed = replace(facts, request=replace(asked, agreed_by=by))
     if _by_itself(agreed):
         ruling = approve(agreed, policy, now)
@@ -212,7 +218,11 @@ def accept(facts: AccessFacts, now: datetime) -> Ruling:
     seat = facts.seat(asked.seat)
     if asked.state is not AccessState.INVITED or seat is None or seat.state is not SeatState.RESERVED:
         return Ruling(answer=Answer.ALREADY)
-    accepted = _move(asked, AccessState.ACCEPTED)
+    joined = JoinCustomer(
+        contact=seat.contact, customer=seat.customer, name=asked.asked.name, language=asked.asked.language
+    )
+    moved = _move(asked, AccessState.ACCEPTED)
+    accepted = replace(moved, actions=(*moved.actions, joined))
     if seat.stands_in_for is None:
         turned = TurnSeat(seat=seat.id, was=seat.state, now=SeatState.ACTIVE)
         opened = seats.told(facts, seat, SeatChange.OPENED)
@@ -252,8 +262,11 @@ def expire(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
         since, lifetime = asked.invited_at or asked.created, policy.invitation_lifetime
     if now < since + lifetime:
         return Ruling(answer=Answer.ALREADY)
+    told: tuple[Notice, ...] = ()
+    if asked.state is AccessState.INVITED:
+        told = (*_news(facts, RequestNews.EXPIRED), *_news_to_staff(facts, asked, RequestNews.EXPIRED))
     ended = _move(asked, AccessState.EXPIRED)
-    return replace(ended, actions=(*ended.actions, EndLinks(request=asked.id), *_free(facts, asked)))
+    return replace(ended, actions=(*ended.actions, EndLinks(request=asked.id), *_free(facts, asked)), notices=told)
 
 
 def warn(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
@@ -271,14 +284,19 @@ def warn(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
 # --- lending without asking ---------------------------------------------------------------------------------------
 
 
-def lend(facts: AccessFacts, asked: Asked, seat: SeatFact, policy: Policy, now: datetime) -> Ruling:
-    """A superuser, or an agent for him, lends a seat: a replacement that is APPROVED already; the stand-in is invited.
+def lend(
+    facts: AccessFacts, asked: Asked, seat: SeatFact, policy: Policy, now: datetime, *, by_agent: bool = False
+) -> Ruling:
+    """A superuser, or an agent for them, lends a seat: a replacement that is agreed; the stand-in is invited.
 
-    `asked.address` is the stand-in's, as the facts were gathered with it. HAS_SEAT, DATES, NOBODY_TO_REPLACE change
-    nothing.
+    `asked.address` is the stand-in's, as the facts were gathered with it. APPROVED; WAITS for an agent, where a
+    superuser lends to somebody who is neither the customer's nor its partner's (T49). HAS_SEAT, DATES,
+    NOBODY_TO_REPLACE and TOO_OFTEN, over a superuser's budget, change nothing.
     """
     if seats.seat_of(facts, facts.applicant, SeatState.ACTIVE, SeatState.RESTING):
         return Ruling(answer=Answer.HAS_SEAT)
+    if not by_agent and _lends_too_often(facts, policy):
+        return Ruling(answer=Answer.TOO_OFTEN)
     asked = replace(asked, kind=AccessKind.IN_PLACE_OF, in_place_of=seat.address)
     made = RequestAccess(
         asked=asked,
@@ -298,10 +316,29 @@ def lend(facts: AccessFacts, asked: Asked, seat: SeatFact, policy: Policy, now: 
         agreed_by=seat.address,
     )
     waits = _move(fact, AccessState.WAITING, customer=seat.customer, agreed_by=seat.address)
-    ruling = approve(replace(facts, request=replace(fact, state=AccessState.WAITING)), policy, now)
+    waiting = replace(facts, request=replace(fact, state=AccessState.WAITING))
+    ruling = approve(waiting, policy, now)
     if ruling.answer is not Answer.APPROVED:
         return Ruling(answer=ruling.answer)
-    return seats.merged(Ruling(answer=Answer.DONE, actions=(made,)), waits, ruling)
+    made_and_waits = seats.merged(Ruling(answer=Answer.DONE, actions=(made,)), waits)
+    if by_agent or _is_of_customer(facts):
+        return seats.merged(made_and_waits, ruling)
+    told = (*_to_agents(facts, fact), *_news(waiting, RequestNews.LENT_OUTSIDE))
+    return replace(made_and_waits, answer=Answer.WAITS, notices=told)
+
+
+def _lends_too_often(facts: AccessFacts, policy: Policy) -> bool:
+    return (
+        facts.loans_last_day >= policy.loans_per_customer_per_day
+        or facts.asked_last_day >= policy.invitations_per_address_per_day
+    )
+
+
+def _is_of_customer(facts: AccessFacts) -> bool:
+    """Is the applicant of the customer's own domains, its contact, or of a partner that serves it?"""
+    customer = facts.customer
+    belongs = customer is not None and customer.id in facts.applicant_customers
+    return facts.domain_fits or facts.applicant_serves or belongs
 
 
 def is_late(asked: RequestFact, now: datetime) -> bool:
@@ -332,9 +369,10 @@ def _replacement(facts: AccessFacts, asked: RequestFact, now: datetime) -> Rulin
     starts = max(starts, now)
     if not seats.loan_fits(facts, regular, starts, until, now):
         return Ruling(answer=Answer.DATES)
-    return _approved(
-        facts, asked, _reserve(facts, asked, slot=None, starts=starts, until=until, stands_in_for=regular.id)
-    )
+    reserved = _reserve(facts, asked, slot=None, starts=starts, until=until, stands_in_for=regular.id)
+    approved = _approved(facts, asked, reserved)
+    waited = asked.id != NEW_REQUEST and not _is_of_customer(facts)  # whoever lent it was told that it would
+    return replace(approved, notices=_news(facts, RequestNews.APPROVED) if waited else ())
 
 
 def _reserve(
@@ -351,7 +389,6 @@ def _reserve(
         request=asked.id,
         customer=facts.customer.id,
         holder=Mailbox(address=asked.asked.address, name=asked.asked.name),
-        language=asked.asked.language,
         slot=slot,
         starts=starts,
         until=until,
@@ -382,7 +419,8 @@ def _refused(asked: RequestFact, reason: str, answer: Answer, facts: AccessFacts
     )
     moved = _move(asked, AccessState.REFUSED, reason=str(reason), customer=customer.id if customer else None)
     ended = (EndLinks(request=asked.id),) if asked.state is AccessState.INVITED else ()
-    return replace(moved, answer=answer, actions=(*moved.actions, *ended, *_free(facts, asked)), notices=(notice,))
+    told = (notice, *_news(facts, RequestNews.REFUSED))
+    return replace(moved, answer=answer, actions=(*moved.actions, *ended, *_free(facts, asked)), notices=told)
 
 
 def _free(facts: AccessFacts, asked: RequestFact) -> tuple[TurnSeat, ...]:
@@ -417,6 +455,24 @@ def _ask_superusers(facts: AccessFacts, asked: RequestFact, now: datetime) -> tu
         seats.notice_to(seat, MailName.ACCESS_AGREE, _cause(asked), request=asked.id)
         for seat in facts.seats
         if seat.state is SeatState.ACTIVE and seat.address != asked.asked.address
+    )
+
+
+def _news(facts: AccessFacts, news: RequestNews) -> tuple[Notice, ...]:
+    """The superuser who lent the seat or agreed hears what became of it."""
+    asked = facts.request
+    by = next((seat for seat in facts.seats if asked and seat.address == asked.agreed_by), None)
+    if asked is None or by is None:
+        return ()
+    cause = f"{_cause(asked)}:{news}"
+    return (seats.notice_to(by, MailName.REQUEST_NEWS, cause, request=asked.id, news=news.value),)
+
+
+def _news_to_staff(facts: AccessFacts, asked: RequestFact, news: RequestNews) -> tuple[Notice, ...]:
+    cause = f"{_cause(asked)}:{news}"
+    people = seats.responsible(facts)
+    return tuple(
+        seats.notice_to(one, MailName.REQUEST_NEWS, cause, request=asked.id, news=news.value) for one in people
     )
 
 

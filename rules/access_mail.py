@@ -189,7 +189,7 @@ def _request(case: Case) -> Outcome:
     ruling = access.request(
         asked, facts, case.policy, case.now, belief=_belief(case), evidence=case.mail.auth.evidence[:5]
     )
-    if ruling.answer is Answer.QUIET:
+    if ruling.answer in (Answer.QUIET, Answer.TOO_OFTEN):
         why = f"{case.author}, or everybody together, asked for access too often within an hour."
         decision = held(Reason.ACCESS_REQUEST, why, "open a ticket with it")
         until = case.now + case.policy.held_unknown

@@ -57,7 +57,18 @@ def decline(facts: AccessFacts, by: str) -> Ruling:
     held = _judged(facts, by)
     if isinstance(held, Answer):
         return Ruling(answer=held)
-    return Ruling(answer=Answer.DONE, actions=(DeclineHeld(held=held.id, by=by),))
+    declined = DeclineHeld(held=held.id, by=by)
+    if not held.told:  # who was promised nothing, or proved nothing, hears nothing (T25)
+        return Ruling(answer=Answer.DONE, actions=(declined,))
+    told = Notice(
+        mail=MailName.COLLEAGUE_DECLINED,
+        recipient=held.author,
+        key=Notice.key_of(MailName.COLLEAGUE_DECLINED, held.id, held.author),
+        language=held.language,
+        zone=facts.customer.zone if facts.customer else "UTC",
+        context=(("held", held.id),),
+    )
+    return Ruling(answer=Answer.DONE, actions=(declined,), notices=(told,))
 
 
 def _judged(facts: AccessFacts, by: str) -> HeldFact | Answer:

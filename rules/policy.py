@@ -67,6 +67,8 @@ class Policy:
     sign_ins_per_address_per_hour: int = 3  # T28
     session_lifetime: timedelta = timedelta(hours=12)  # of the portal, after which one signs in again
     requests_per_hour: int = 300  # in all: proofs that we write to addresses which strangers name
+    loans_per_customer_per_day: int = 10  # T49: replacements that superusers of one customer arrange
+    invitations_per_address_per_day: int = 3  # T49: that superusers have sent to one address
     colleague_mails_per_hour: int = 5  # of one colleague without a seat about which superusers are asked
     seat_reminder: timedelta = timedelta(days=2)  # before a replacement ends
 

@@ -3,14 +3,17 @@
 Pure: `AccessFacts` go in, a `Ruling` comes out; mail, pages, commands and jobs ask the same functions.
 """
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from values.access import (
     AccessFacts,
+    EndLinks,
     FlagSeat,
+    MoveRequest,
     PassTickets,
     ReleaseWaiting,
     SeatFact,
@@ -19,7 +22,7 @@ from values.access import (
     free_slot,
 )
 from values.decision import Notice, Ruling
-from values.vocabulary import Answer, MailName, SeatChange, SeatState
+from values.vocabulary import AccessState, Answer, MailName, SeatChange, SeatState
 
 OVER_NUMBER = "over-number"  # the contract's number was lowered below the seats in use
 BOUNCES = "bounces"  # mail to the holder's address comes back
@@ -54,14 +57,25 @@ def seat_of(facts: AccessFacts, contact: int | None, *states: SeatState) -> Seat
 
 
 def named_seat(facts: AccessFacts, named: str) -> SeatFact | None:
-    """The active seat of the superuser whom an applicant named by address or by whole name. Nobody else's."""
-    wanted = " ".join(named.split()).casefold()
-    found = [
-        seat
-        for seat in facts.seats
-        if seat.state is SeatState.ACTIVE and wanted and wanted in (seat.address.casefold(), seat.name.casefold())
-    ]
-    return found[0] if len(found) == 1 else None
+    """The active seat of the superuser whom an applicant named: by address, by name, or by some words of the name where
+    only one holder has them all. Accents and case do not count: "lucia" is Lucía Ortega."""
+    wanted = plain_name(named)
+    active = [seat for seat in facts.seats if seat.state is SeatState.ACTIVE]
+    tests: tuple[Callable[[SeatFact], bool], ...] = (
+        lambda seat: plain_name(seat.address) == wanted,
+        lambda seat: plain_name(seat.name) == wanted,
+        lambda seat: set(wanted.split()) <= set(plain_name(seat.name).split()),
+    )
+    for fits in tests if wanted else ():
+        if found := [seat for seat in active if fits(seat)]:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def plain_name(text: str) -> str:
+    """A name or address as people compare them: no accents, no case, single spaces."""
+    bare = (char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return " ".join("".join(bare).casefold().split())
 
 
 def loans_of(facts: AccessFacts, seat: SeatFact) -> tuple[SeatFact, ...]:
@@ -155,12 +169,23 @@ def end(facts: AccessFacts, seat: SeatFact, now: datetime) -> Ruling:
     loans = loans_of(facts, seat)
     ended = (TurnSeat(seat=one.id, was=one.state, now=SeatState.ENDED, why="ended") for one in (*loans, seat))
     notices = (notice for one in (*loans, seat) for notice in told(facts, one, SeatChange.ENDED))
-    return Ruling(answer=Answer.DONE, actions=tuple(ended), notices=each_once(notices))
+    links = tuple(action for one in (*loans, seat) for action in withdrawn(one))
+    return Ruling(answer=Answer.DONE, actions=(*ended, *links), notices=each_once(notices))
 
 
 def _lapse(facts: AccessFacts, seat: SeatFact) -> Ruling:
     ends = TurnSeat(seat=seat.id, was=seat.state, now=SeatState.ENDED, why="did not begin")
-    return Ruling(answer=Answer.DONE, actions=(ends,), notices=told(facts, seat, SeatChange.CANCELLED))
+    actions = (ends, *withdrawn(seat))
+    return Ruling(answer=Answer.DONE, actions=actions, notices=told(facts, seat, SeatChange.CANCELLED))
+
+
+def withdrawn(seat: SeatFact) -> tuple[MoveRequest | EndLinks, ...]:
+    """With a seat that was never taken, its invitation ends: its link opens no page that cannot be obeyed."""
+    state = seat.request_state
+    if seat.request is None or state not in (AccessState.APPROVED, AccessState.INVITED):
+        return ()
+    ended = MoveRequest(request=seat.request, was=state, now=AccessState.EXPIRED, reason="withdrawn")
+    return (ended, EndLinks(request=seat.request))
 
 
 # --- flags --------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ class RequestFact:
     customer: int | None = None
     seat: int | None = None  # reserved for it, or taken by it
     agreed_by: str | None = None  # superuser who agreed to the replacement
+    decided_by: str | None = None
     invited_at: datetime | None = None
 
 
@@ -78,6 +79,8 @@ class SeatFact:
     starts_on: date | None = None
     ends_on: date | None = None
     flag: str | None = None
+    request: int | None = None  # that it is reserved for, or came from
+    request_state: AccessState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,8 @@ class HeldFact:
     subject: str
     waits: bool
     reason: Reason = Reason.COLLEAGUE_WITHOUT_SEAT
+    language: str = "en"  # of the author
+    told: bool = False  # the author was told that it waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +128,15 @@ class AccessFacts:
     customers_by_domain: int = 0  # more than one is a conflict for a person to solve
     applicant: int | None = None  # contact with the applicant's address
     applicant_customers: tuple[int, ...] = ()
+    applicant_serves: bool = False  # the applicant is of a partner that serves the customer
     seats: tuple[SeatFact, ...] = ()  # of the customer, none ended
     agents: tuple[StaffFact, ...] = ()  # active, who hear of requests
     manager: StaffFact | None = None
     open_requests: tuple[int, ...] = ()  # other requests of this address that are not decided
     asked_last_hour: int = 0  # requests of this address
     asked_last_hour_in_all: int = 0
+    asked_last_day: int = 0  # requests of this address, its own and superusers' for it
+    loans_last_day: int = 0  # replacements that anybody asked for at the customer
     held: HeldFact | None = None
 
     def seat(self, id: int | None) -> SeatFact | None:
@@ -175,13 +183,22 @@ class ReserveSeat:
     request: int
     customer: int
     holder: Mailbox
-    language: str
     slot: int | None
     starts: datetime
     until: datetime | None = None
     stands_in_for: int | None = None
     starts_on: date | None = None
     ends_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinCustomer:
+    """Who accepted a seat belongs to the customer now. Name and language are kept where the contact has none yet."""
+
+    contact: int
+    customer: int
+    name: str
+    language: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +270,7 @@ AccessAction = (
     RequestAccess
     | MoveRequest
     | ReserveSeat
+    | JoinCustomer
     | TurnSeat
     | PassTickets
     | FlagSeat

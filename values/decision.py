@@ -403,6 +403,7 @@ class Ruling:
     actions: tuple[AccessAction, ...] = ()
     notices: tuple[Notice, ...] = ()
     holders: tuple[str, ...] = ()  # who holds the seats, where all are taken
+    decided_by: str | None = None  # who decided before, where somebody did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

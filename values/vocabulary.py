@@ -222,8 +222,10 @@ class MailName(StrEnum):
     SEAT_CHANGED = "seat_changed"
     SEAT_RETURNS_SOON = "seat_returns_soon"
     SEAT_FLAGGED = "seat_flagged"
+    REQUEST_NEWS = "request_news"  # tells who lent or agreed, or the agents, what became of a request
     SIGN_IN = "sign_in"
     COLLEAGUE_HELD = "colleague_held"
+    COLLEAGUE_DECLINED = "colleague_declined"
     COLLEAGUE_ASK = "colleague_ask"
     COMMAND_ANSWER = "command_answer"
     # tickets by mail
@@ -339,6 +341,16 @@ class TicketAnswer(StrEnum):
     UNKNOWN = "unknown"  # begins with a slash, and is no word that we know
 
 
+class RequestNews(StrEnum):
+    """What became of a request, for whom it concerns beside the applicant."""
+
+    LENT_OUTSIDE = "lent-outside"  # a superuser lends to another domain: an agent decides first
+    APPROVED = "approved"  # … and said yes
+    REFUSED = "refused"
+    EXPIRED = "expired"  # the invitation was not accepted in time
+    AGREED = "agreed"  # a superuser agreed to a replacement
+
+
 class Answer(StrEnum):
     """What became of an act of access: for pages, commands, mails and the audit alike."""
 
@@ -355,6 +367,7 @@ class Answer(StrEnum):
     HAS_SEAT = "has-seat"  # the applicant holds one already
     NOBODY_TO_REPLACE = "nobody-to-replace"  # the named superuser holds no active seat there
     DATES = "dates"  # the replacement would end before it begins, or has ended
+    TOO_OFTEN = "too-often"  # over a budget: nothing was written, and who asked is told so
     NOTHING_TO_RETURN = "nothing-to-return"
     REASON_MISSING = "reason-missing"  # a refusal needs one
     UNKNOWN_COMMAND = "unknown-command"

@@ -14,8 +14,17 @@ from sqlmodel import Session
 from models.access.request import ACCESS_REQUEST
 from models.db.keys import address_key
 from models.inbound.held import HELD
+from models.outbox.outbox import OUTBOX
 from models.people.agent import AGENT
-from models.people.customer import CONTACT, CONTACT_ADDRESS, CONTACT_CUSTOMER, CUSTOMER, CUSTOMER_DOMAIN, SEAT
+from models.people.customer import (
+    CONTACT,
+    CONTACT_ADDRESS,
+    CONTACT_CUSTOMER,
+    CUSTOMER,
+    CUSTOMER_DOMAIN,
+    PARTNER_CUSTOMER,
+    SEAT,
+)
 from values.access import (
     AccessCustomerFact,
     AccessFacts,
@@ -26,8 +35,10 @@ from values.access import (
     StaffFact,
 )
 from values.addresses import parent_domains
-from values.vocabulary import AccessState, AgentNotices, HeldState, SeatState
+from values.decision import Notice
+from values.vocabulary import AccessKind, AccessState, AgentNotices, HeldState, MailName, SeatState
 
+_DAY = timedelta(days=1)
 _UNDECIDED = (AccessState.WAITING, AccessState.APPROVED, AccessState.INVITED)
 
 
@@ -65,12 +76,15 @@ def gather_access(
         customers_by_domain=len(by_domain),
         applicant=contact,
         applicant_customers=theirs,
+        applicant_serves=contact is not None and found is not None and find.serves(contact, found.id),
         seats=find.seats(found) if found else (),
         agents=find.agents(),
         manager=find.manager(found.manager) if found else None,
         open_requests=find.undecided(applicant.address, request) if applicant else (),
         asked_last_hour=find.asked(applicant.address) if applicant else 0,
         asked_last_hour_in_all=find.asked(None) if applicant and request is None else 0,
+        asked_last_day=find.asked(applicant.address, _DAY) if applicant else 0,
+        loans_last_day=find.loans(found.id) if found and asked else 0,
         held=mail,
     )
 
@@ -98,14 +112,23 @@ class _Finder:
         row = self._connection.execute(sa.select(HELD).where(HELD.c.id == id)).first()
         if row is None or row.customer is None:
             return None
-        waits = row.state is HeldState.HELD and row.release_by is None
+        author, waits = row.author or "", row.state is HeldState.HELD and row.release_by is None
+        key = Notice.key_of(MailName.COLLEAGUE_HELD, row.id, author)
+        person = sa.select(CONTACT.c.language).join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.contact == CONTACT.c.id)
+        wishes = (
+            person.where(CONTACT_ADDRESS.c.address == address_key(author)),
+            sa.select(CUSTOMER.c.language).where(CUSTOMER.c.id == row.customer),
+        )
+        languages = (self._connection.execute(wish).scalar() for wish in wishes)
         return HeldFact(
             id=row.id,
             customer=row.customer,
-            author=row.author or "",
+            author=author,
             subject=row.subject,
             waits=waits,
             reason=row.reason,
+            language=next(filter(None, languages), "en"),
+            told=bool(self._all(sa.select(OUTBOX.c.id).where(OUTBOX.c.key == key))),
         )
 
     def customers_of(self, address: str) -> tuple[int, ...]:
@@ -145,6 +168,12 @@ class _Finder:
         rows = self._all(sa.select(CONTACT_CUSTOMER.c.customer).where(CONTACT_CUSTOMER.c.contact == contact))
         return tuple(sorted(row.customer for row in rows))
 
+    def serves(self, contact: int, customer: int) -> bool:
+        partner = CONTACT.join(PARTNER_CUSTOMER, PARTNER_CUSTOMER.c.partner == CONTACT.c.partner)
+        which = (CONTACT.c.id == contact, PARTNER_CUSTOMER.c.customer == customer)
+        found = sa.select(CONTACT.c.id).select_from(partner).where(*which)
+        return self._connection.execute(found).first() is not None
+
     def customer(self, id: int | None) -> AccessCustomerFact | None:
         row = self._connection.execute(sa.select(CUSTOMER).where(CUSTOMER.c.id == id)).first() if id else None
         if row is None:
@@ -166,8 +195,8 @@ class _Finder:
                 customer=row.customer,
                 contact=row.contact,
                 address=row.address,
-                name=row.name,
-                language=row.language or customer.language,
+                name=row.name or row.asked_name or "",
+                language=row.language or row.asked_language or customer.language,
                 zone=row.zone or customer.zone,
                 state=row.state,
                 slot=row.slot,
@@ -177,6 +206,8 @@ class _Finder:
                 starts_on=row.starts_on,
                 ends_on=row.ends_on,
                 flag=row.flag,
+                request=row.request,
+                request_state=row.request_state,
             )
             for row in self._all(_SEATS.where(SEAT.c.customer == customer.id))
         )
@@ -197,11 +228,16 @@ class _Finder:
         rows = self._all(sa.select(ACCESS_REQUEST.c.id).where(*which).order_by(ACCESS_REQUEST.c.id.desc()).limit(20))
         return tuple(row.id for row in rows if row.id != but)
 
-    def asked(self, address: str | None) -> int:
-        """Requests of the last hour, of this address or in all; counted up to a thousand."""
-        recent = sa.select(ACCESS_REQUEST.c.id).where(ACCESS_REQUEST.c.created > self._now - timedelta(hours=1))
-        if address is not None:
-            recent = recent.where(ACCESS_REQUEST.c.address == address)
+    def asked(self, address: str | None, within: timedelta = timedelta(hours=1)) -> int:
+        """Recent requests, of this address or in all; counted up to a thousand."""
+        return self._count(within, *(() if address is None else (ACCESS_REQUEST.c.address == address,)))
+
+    def loans(self, customer: int) -> int:
+        is_loan = ACCESS_REQUEST.c.kind == AccessKind.IN_PLACE_OF
+        return self._count(_DAY, is_loan, ACCESS_REQUEST.c.customer == customer)
+
+    def _count(self, within: timedelta, *which: sa.ColumnElement[bool]) -> int:
+        recent = sa.select(ACCESS_REQUEST.c.id).where(ACCESS_REQUEST.c.created > self._now - within, *which)
         counted = sa.select(sa.func.count()).select_from(recent.limit(1000).subquery())
         return int(self._connection.execute(counted).scalar_one())
 
@@ -230,6 +266,7 @@ def request_fact(row: sa.Row[Any]) -> RequestFact:
         customer=row.customer,
         seat=row.seat,
         agreed_by=row.agreed_by,
+        decided_by=row.decided_by,
         invited_at=row.invited_at,
     )
 
@@ -247,9 +284,17 @@ _MAIN = (
     .scalar_subquery()
 )
 _SEATS = (
-    sa.select(SEAT, CONTACT.c.name, CONTACT.c.language, CONTACT.c.zone, CONTACT_ADDRESS.c.address)
+    sa.select(
+        SEAT,
+        *(CONTACT.c.name, CONTACT.c.language, CONTACT.c.zone, CONTACT_ADDRESS.c.address),
+        ACCESS_REQUEST.c.id.label("request"),
+        ACCESS_REQUEST.c.state.label("request_state"),
+        ACCESS_REQUEST.c.name.label("asked_name"),  # until a holder accepts, the contact has no name of ours
+        ACCESS_REQUEST.c.language.label("asked_language"),
+    )
     .join(CONTACT, CONTACT.c.id == SEAT.c.contact)
     .join(CONTACT_ADDRESS, CONTACT_ADDRESS.c.id == _MAIN)
+    .outerjoin(ACCESS_REQUEST, ACCESS_REQUEST.c.seat == SEAT.c.id)
     .where(SEAT.c.state != SeatState.ENDED)
     .order_by(SEAT.c.id)
 )

@@ -16,7 +16,7 @@ from models.db.engine import is_snapshot
 from models.desk.audit import append
 from models.inbound.held import drop, release_later, release_waiting
 from models.outbox.outbox import enqueue
-from models.people.customer import CUSTOMER, SEAT, add_contact, main_address
+from models.people.customer import CUSTOMER, SEAT, add_contact, join_customer, main_address
 from models.sessions.link import add_link, end_links
 from models.tickets.ticket import pass_tickets
 from values.access import (
@@ -25,6 +25,7 @@ from values.access import (
     DeclineHeld,
     EndLinks,
     FlagSeat,
+    JoinCustomer,
     MintLink,
     MoveRequest,
     PassTickets,
@@ -132,6 +133,9 @@ class _Work:
                 self._move(action)
             case ReserveSeat():
                 self._reserve(action)
+            case JoinCustomer():
+                join_customer(self._session, action.contact, action.customer, storable(action.name), action.language)
+                self._tell("contact.join", f"contact:{action.contact}", {"customer": action.customer})
             case TurnSeat():
                 self._turn(action)
             case PassTickets():
@@ -250,13 +254,8 @@ class _Work:
         touched = sa.update(CUSTOMER).where(CUSTOMER.c.id == action.customer).values(seats=CUSTOMER.c.seats)
         self._write(touched)
         request = self._number(action.request)
-        person = add_contact(
-            self._session, action.holder.address, self._now, customer=action.customer, name=storable(action.holder.name)
-        )
-        if person.language is None:
-            person.language = action.language
-            self._session.add(person)
-            self._session.flush()
+        # The address alone: whoever has not accepted has chosen neither name nor language, and belongs to nobody (T49).
+        person = add_contact(self._session, action.holder.address, self._now)
         row = {
             "customer": action.customer,
             "contact": person.id,
@@ -278,6 +277,8 @@ class _Work:
             values["slot"] = action.slot
         if action.now is SeatState.ENDED:
             values["until"] = self._now
+            if action.was in (SeatState.RESERVED, SeatState.PLANNED):
+                values["slot"] = None  # it never began: models/people/customer.py: HAS_HELD
         turned = sa.update(SEAT).where(SEAT.c.id == action.seat, SEAT.c.state == action.was)
         self._write(turned.values(**values))
         detail = {"was": action.was.value, "now": action.now.value, "why": action.why}

@@ -243,7 +243,8 @@ _SEATS = sa.select(
     SEAT.c.customer,
     CUSTOMER.c.name.label("customer_name"),
     SEAT.c.contact,
-    CONTACT.c.name,
+    # Until a holder accepts, the contact has no name of ours; the request has the one that was asked for.
+    sa.func.coalesce(sa.func.nullif(CONTACT.c.name, ""), ACCESS_REQUEST.c.name, "").label("name"),
     sa.func.coalesce(_main(SEAT.c.contact), "").label("address"),
     SEAT.c.state,
     SEAT.c.slot,
@@ -257,6 +258,7 @@ _SEATS = sa.select(
 ).select_from(
     SEAT.join(CUSTOMER, CUSTOMER.c.id == SEAT.c.customer)
     .join(CONTACT, CONTACT.c.id == SEAT.c.contact)
+    .outerjoin(ACCESS_REQUEST, ACCESS_REQUEST.c.seat == SEAT.c.id)
     .outerjoin(_regular, _regular.c.id == SEAT.c.stands_in_for)
     .outerjoin(_regulars, _regulars.c.id == _regular.c.contact)
 )

@@ -138,6 +138,10 @@ CONTACT_ADDRESS = table_of(ContactAddress)
 CONTACT_CUSTOMER = table_of(ContactCustomer)
 PARTNER_CUSTOMER = table_of(PartnerCustomer)
 SEAT = table_of(Seat)
+# The seat is or was its holder's: not one that is only reserved, nor one that ended before it began (no slot).
+HAS_HELD = SEAT.c.state.in_((SeatState.ACTIVE, SeatState.RESTING, SeatState.PLANNED)) | (
+    (SEAT.c.state == SeatState.ENDED) & SEAT.c.slot.is_not(None)
+)
 
 
 def seat_held_at(now: datetime | sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -332,6 +336,15 @@ class Seating:
         self._seat_of[contact] = made
         self._holders.append(contact)
         return made
+
+
+def join_customer(session: Session, contact: int, customer: int, name: str, language: str) -> None:
+    """The contact belongs to the customer from now on; name and language are kept where none is known."""
+    connection = session.connection()
+    person = sa.update(CONTACT).where(CONTACT.c.id == contact)
+    connection.execute(person.where(CONTACT.c.name == "").values(name=name))
+    connection.execute(person.where(CONTACT.c.language.is_(None)).values(language=language))
+    _join_customer(session, contact, customer)
 
 
 def end_seat(session: Session, seat: int, now: datetime) -> bool:

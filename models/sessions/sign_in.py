@@ -8,7 +8,15 @@ from sqlmodel import Session
 from models.db.keys import address_key
 from models.outbox.outbox import OUTBOX, enqueue
 from models.people.agent import AGENT
-from models.people.customer import CONTACT, CONTACT_ADDRESS, CONTACT_CUSTOMER, PARTNER_CUSTOMER, SEAT, own_zone
+from models.people.customer import (
+    CONTACT,
+    CONTACT_ADDRESS,
+    CONTACT_CUSTOMER,
+    HAS_HELD,
+    PARTNER_CUSTOMER,
+    SEAT,
+    own_zone,
+)
 from models.sessions.link import ONE_USE_LINK, add_link
 from values.decision import Notice
 from values.vocabulary import LinkPurpose, MailName, OutboxStatus, SeatState
@@ -71,7 +79,7 @@ _CONTACT = (  # as models/views/viewer.py: Ties.may_sign_in
         CONTACT_ADDRESS.c.address == sa.bindparam("address"),
         _seats.where(SEAT.c.state.in_((SeatState.ACTIVE, SeatState.RESTING, SeatState.PLANNED)))
         | sa.exists().where(PARTNER_CUSTOMER.c.partner == CONTACT.c.partner)
-        | (sa.exists().where(CONTACT_CUSTOMER.c.contact == CONTACT.c.id) & ~_seats),
+        | (sa.exists().where(CONTACT_CUSTOMER.c.contact == CONTACT.c.id) & ~_seats.where(HAS_HELD)),
     )
     .limit(1)
 )

@@ -18,6 +18,7 @@ from models.people.customer import (
     CONTACT_ADDRESS,
     CONTACT_CUSTOMER,
     CUSTOMER,
+    HAS_HELD,
     PARTNER_CUSTOMER,
     SEAT,
     own_zone,
@@ -130,7 +131,7 @@ def find_ties(session: Session, contact: int, partner: int | None, now: datetime
     """The seats, the partner's customers and the addresses of a contact."""
     connection = session.connection()
     seat = sa.select(SEAT.c.customer, SEAT.c.state, seat_held_at(now).label("held"))
-    held = connection.execute(seat.where(SEAT.c.contact == contact)).all()
+    held = connection.execute(seat.where(SEAT.c.contact == contact, HAS_HELD)).all()
     serves = sa.select(PARTNER_CUSTOMER.c.customer).where(PARTNER_CUSTOMER.c.partner == partner)
     member = sa.select(CONTACT_CUSTOMER.c.customer).where(CONTACT_CUSTOMER.c.contact == contact).limit(1)
     named = sa.select(CONTACT_ADDRESS.c.address).where(CONTACT_ADDRESS.c.contact == contact)

@@ -40,6 +40,7 @@ SAID = {
     "has-seat": "the person has a seat already; an applicant was told so",
     "nobody-to-replace": "the named superuser holds no active seat of this customer",
     "dates": "the dates are over, or another replacement falls into them",
+    "waits": "waits for an agent; see `postdesk access list`",
     "nothing-to-return": "nobody stands in for this seat",
     "reason-missing": "a refusal needs a reason: postdesk access refuse ID --reason TEXT",
 }
@@ -125,6 +126,7 @@ def refuse(
     ctx: typer.Context,
     id: Id,
     reason: Annotated[str, typer.Option(help="Why; the applicant reads it.")],
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take back an approval that was given.")] = False,
     by: By = "desk",
 ) -> None:
     """Say no, and why: the applicant reads the reason.
@@ -133,7 +135,7 @@ def refuse(
     """
     from rules.access import refuse as rule
 
-    _answer(_act(open_desk(ctx), lambda facts, now: rule(facts, reason, now), by, request=id))
+    _answer(_act(open_desk(ctx), lambda facts, now: rule(facts, reason, now, withdraws=withdraw), by, request=id))
 
 
 def invite(ctx: typer.Context, id: Id, by: By = "desk") -> None:
@@ -208,7 +210,7 @@ def lend(
 
     def decide(facts: "AccessFacts", now: datetime) -> Ruling:
         seat = facts.seat(id)
-        return rule(facts, asked, seat, desk.policy, now) if seat else Ruling(answer=Answer.NOT_FOUND)
+        return rule(facts, asked, seat, desk.policy, now, by_agent=True) if seat else Ruling(answer=Answer.NOT_FOUND)
 
     _answer_of_seat(_act(desk, decide, by, seat=id, asked=asked), id)
 
@@ -280,6 +282,8 @@ def _answer_of_seat(ruling: "Ruling", id: int) -> None:
 def _answer(ruling: "Ruling") -> None:
     said = SAID.get(ruling.answer.value, ruling.answer.value)
     text = f"{said} {', '.join(ruling.holders)}".strip() if ruling.holders else said
+    if ruling.decided_by:
+        text = f"nothing was done: {ruling.decided_by} decided before; see `postdesk access show ID`"
     tell(text) if ruling.answer.value in _YES else no(text)
 
 

@@ -14,9 +14,21 @@ from models.db.engine import retrying, transaction
 from models.desk.audit import AUDIT, find_break
 from models.outbox.outbox import OUTBOX
 from models.people.agent import add_agent
-from models.people.customer import CUSTOMER, SEAT, add_contact, add_customer, add_domain, give_seat
+from models.people.customer import (
+    CONTACT_CUSTOMER,
+    CUSTOMER,
+    SEAT,
+    add_contact,
+    add_customer,
+    add_domain,
+    add_partner,
+    add_partner_customer,
+    find_contact,
+    give_seat,
+)
 from models.sessions.link import ONE_USE_LINK
 from models.tickets.ticket import PARTICIPANT, TICKET
+from models.views.viewer import find_ties
 from rules import access, seats
 from tests.builders import POLICY
 from tests.models.made import NOW, a_mail, opening
@@ -133,6 +145,7 @@ def test_a_request_from_the_form_to_the_seat(database: sa.Engine, acme: int) -> 
         "seat.reserve",
         "access.invite",
         "access.move",
+        "contact.join",
         "seat.turn",
     ]
 
@@ -353,9 +366,11 @@ def test_a_refusal_gives_the_reserved_seat_free(database: sa.Engine, acme: int) 
     request = waiting(database, asks())
     approve(database, request)
     invite(database, request)
-    answer, _ = act(database, lambda f: access.refuse(f, "  ", NOW), request=request)
+    answer, _ = act(database, lambda f: access.refuse(f, "No", NOW), request=request)
+    assert answer is Answer.ALREADY, "who has not seen the approval does not take it back"
+    answer, _ = act(database, lambda f: access.refuse(f, "  ", NOW, withdraws=True), request=request)
     assert answer is Answer.REASON_MISSING
-    answer, _ = act(database, lambda f: access.refuse(f, "No  contract", NOW), request=request)
+    answer, _ = act(database, lambda f: access.refuse(f, "No  contract", NOW, withdraws=True), request=request)
     assert answer is Answer.DONE and state(database, request) is AccessState.REFUSED
     assert value(database, ACCESS_REQUEST.c.reason) == ["No contract"]
     assert states(database) == [SeatState.ACTIVE, SeatState.ENDED]
@@ -427,3 +442,100 @@ def test_believed_mail_needs_no_link(database: sa.Engine, acme: int) -> None:
     assert ruling.answer is Answer.WAITS and state(database, made or 0) is AccessState.WAITING
     assert mails(database) == [("access_desk_notice", ANA)]
     assert value(database, OUTBOX.c.context) == [{"request": made}], "the notice is about the request that was made"
+
+
+# --- what is lent changes nobody who has not accepted (threat T49) --------------------------------------------------
+
+
+def lend(engine: sa.Engine, asked: Asked, now: datetime = NOW, *, by_agent: bool = False) -> Answer:
+    def rule(facts: AccessFacts) -> Ruling:
+        return access.lend(facts, asked, facts.seats[0], POLICY, now, by_agent=by_agent)
+
+    return act(engine, rule, now, who="lucia@acme.test", seat=1, asked=asked)[0]
+
+
+def take_back(engine: sa.Engine, now: datetime = NOW) -> Answer:
+    return act(engine, lambda f: seats.take_back(f, f.seats[0].contact, now), now, seat=1)[0]
+
+
+def person(engine: sa.Engine, address: str, now: datetime = NOW) -> tuple[str, str | None, tuple[int, ...], bool]:
+    """Name, language, companies, and whether this person may sign in."""
+    with transaction(engine) as session:
+        found = find_contact(session, address)
+        assert found and found.id
+        companies = session.connection().execute(
+            sa.select(CONTACT_CUSTOMER.c.customer).where(CONTACT_CUSTOMER.c.contact == found.id)
+        )
+        ties = find_ties(session, found.id, found.partner, now)
+        return found.name, found.language, tuple(sorted(companies.scalars())), ties.may_sign_in
+
+
+def test_T49_a_loan_changes_nobody_who_has_not_accepted(database: sa.Engine, acme: int) -> None:
+    with transaction(database) as session:
+        other = add_customer(session, "Other", NOW).id or 0
+        add_domain(session, other, "other.test")
+        add_contact(session, "ivy@other.test", NOW, customer=other, name="Ivy Vance", language="sv")
+        add_contact(session, "joe@acme.test", NOW, customer=acme)
+    for address, before in (
+        ("ivy@other.test", ("Ivy Vance", "sv", (other,), True)),
+        ("joe@acme.test", ("", None, (acme,), True)),
+        ("new@free.test", ("", None, (), False)),
+    ):
+        asked = Asked(name="Click evil", address=address, language="es", ends_on=date(2026, 12, 24))
+        assert lend(database, asked, by_agent=True) is Answer.APPROVED
+        assert person(database, address) == before
+        assert take_back(database) is Answer.DONE
+        assert person(database, address) == before, "a lapsed seat holds nothing either"
+
+
+def test_T49_who_accepts_belongs_to_the_company_under_the_own_name(database: sa.Engine, acme: int) -> None:
+    with transaction(database) as session:
+        other = add_customer(session, "Other", NOW).id or 0
+        add_contact(session, "ivy@other.test", NOW, customer=other, name="Ivy Vance", language="sv")
+    for number, address, after in (
+        (1, "ivy@other.test", ("Ivy Vance", "sv", (acme, other), True)),
+        (2, "new@free.test", ("Newt", "es", (acme,), True)),
+    ):
+        asked = Asked(name="Newt", address=address, language="es", ends_on=date(2026, 12, 24))
+        lend(database, asked, by_agent=True)
+        invite(database, number)
+        assert accept(database, number) is Answer.DONE
+        assert person(database, address) == after
+        take_back(database)
+
+
+def test_T49_a_stand_in_of_another_domain_needs_an_agent(database: sa.Engine, acme: int) -> None:
+    asked = Asked(name="Eve", address="eve@free.test", language="es", ends_on=date(2026, 12, 24))
+    assert lend(database, asked) is Answer.WAITS
+    assert value(database, SEAT.c.state) == [SeatState.ACTIVE] and state(database, 1) is AccessState.WAITING
+    assert mails(database) == [("access_desk_notice", ANA), ("request_news", "lucia@acme.test")]
+    assert approve(database, 1) is Answer.APPROVED
+    assert mails(database)[2:] == [("request_news", "lucia@acme.test")]
+    assert invite(database, 1) is Answer.DONE
+    assert take_back(database) is Answer.DONE
+    assert state(database, 1) is AccessState.EXPIRED, "the invitation ends with the seat that it was for"
+    assert value(database, ONE_USE_LINK.c.ended_at) == [NOW]
+
+
+def test_T49_a_partner_of_the_customer_may_stand_in_at_once(database: sa.Engine, acme: int) -> None:
+    with transaction(database) as session:
+        partner = add_partner(session, "Integra", NOW).id or 0
+        add_partner_customer(session, partner, acme)
+        add_contact(session, "pia@integra.test", NOW, partner=partner, name="Pia")
+    asked = Asked(name="Pia", address="pia@integra.test", ends_on=date(2026, 12, 24))
+    assert lend(database, asked) is Answer.APPROVED
+
+
+def test_T49_loans_have_a_budget_and_so_has_an_address(database: sa.Engine, acme: int) -> None:
+    def again(address: str) -> Answer:
+        answer = lend(database, Asked(name="Max", address=address, ends_on=date(2026, 12, 24)))
+        if answer is Answer.APPROVED:
+            take_back(database)
+        return answer
+
+    one = [again("max@acme.test") for _ in range(POLICY.invitations_per_address_per_day + 1)]
+    assert one == [Answer.APPROVED] * (len(one) - 1) + [Answer.TOO_OFTEN]
+    others = [again(f"m{n}@acme.test") for n in range(POLICY.loans_per_customer_per_day)]
+    left = POLICY.loans_per_customer_per_day - POLICY.invitations_per_address_per_day
+    assert others == [Answer.APPROVED] * left + [Answer.TOO_OFTEN] * (len(others) - left)
+    assert lend(database, Asked(name="Max", address="z@acme.test", ends_on=date(2026, 12, 24)), by_agent=True)

@@ -115,7 +115,8 @@ def test_spam_reaches_no_agent(database: sa.Engine) -> None:
     with running(database, policy=POLICY) as site:
         settle(site)
         for number in range(60):
-            assert asked(site.browser(), f"p{number}@spam.test", name="http://evil.test").status == 303
+            answer = asked(site.browser(), f"p{number}@spam.test", name="http://evil.test")
+            assert answer.status == (303 if number < 20 else 429), "who gets nothing is not told that it is sent"
         assert site.count(ACCESS_REQUEST) == site.count(OUTBOX) == 20
         assert site.count(OUTBOX, OUTBOX.c.recipient == "ana@nordvik.test") == 0
 
@@ -127,7 +128,7 @@ def test_a_thousand_requests_from_a_hundred_clients(database: sa.Engine) -> None
         for number in range(1000):
             form = {"name": "http://evil.test", "address": f"p{number}@spam.test", "company": "x", "kind": "new"}
             answer = site.browser().post("/request-access", form, X_Forwarded_For=f"198.51.100.{number % 100}")
-            assert answer.status == 303
+            assert answer.status == (303 if number < POLICY.requests_per_hour else 429)
         assert site.count(ACCESS_REQUEST) == site.count(OUTBOX) == POLICY.requests_per_hour
 
 
@@ -146,7 +147,7 @@ def test_an_unproved_request_is_on_nobodys_desk(site: Site) -> None:
     ana = site.sign_in("ana@nordvik.test")
     assert "Maria" not in ana.get("/access-requests").body
     assert ana.get("/access-requests/1").status == 404
-    assert ana.post("/access-requests/1/approve").to.endswith("said=already")
+    assert ana.post("/access-requests/1/approve").status == 404
     assert site.states(site.acme) == ["active", "active"]
     assert site.count(OUTBOX, OUTBOX.c.status == OutboxStatus.DUE, OUTBOX.c.mail == "access_desk_notice") == 0
 

@@ -26,7 +26,8 @@ def test_a_new_superuser(site: Site) -> None:
     assert "the customer's own" in shown and "Lucía Ibarra" in shown and "mailed link only" in shown
     assert ana.post("/access-requests/1/approve").to == "/access-requests?said=approved"
     assert "The invitation leaves by itself" in ana.get("/access-requests?said=approved").body
-    assert ana.post("/access-requests/1/approve").to == "/access-requests?said=already"
+    again = ana.post("/access-requests/1/approve")
+    assert again.status == 422 and "Decided by: ana@nordvik.test" in again.body
 
     site.invite(1)
     link, code = site.link(MARIA, LinkPurpose.INVITATION), site.code(MARIA, LinkPurpose.INVITATION)
@@ -60,6 +61,19 @@ def test_a_refusal_needs_a_reason(site: Site) -> None:
     assert ana.post("/access-requests/1/refuse", {"reason": "You are <b>not</b> known"}).to.endswith("said=refused")
     assert site.scalar(sa.select(ACCESS_REQUEST.c.reason)) == "You are <b>not</b> known"
     assert "access_refused" in mails(site, MARIA)
+
+
+def test_a_refusal_a_second_after_an_approval_says_who_decided(site: Site) -> None:
+    site.waiting(MARIA)
+    ana = site.sign_in("ana@nordvik.test")
+    assert 'name="withdraws"' not in ana.get("/access-requests/1").body
+    ana.post("/access-requests/1/approve")
+    late = ana.post("/access-requests/1/refuse", {"reason": "No contract"})
+    assert late.status == 422 and "Decided by: ana@nordvik.test" in late.body
+    assert site.scalar(sa.select(ACCESS_REQUEST.c.state)) == "approved"
+    assert 'name="withdraws"' in late.body, "who has seen it may take it back"
+    withdrawn = ana.post("/access-requests/1/refuse", {"reason": "No contract", "withdraws": "yes"})
+    assert withdrawn.to.endswith("said=refused")
 
 
 def test_an_agent_chooses_the_customer_where_the_domain_tells_none(site: Site) -> None:

@@ -114,7 +114,9 @@ def test_requests_are_decided_on_the_command_line(desk: TestDesk) -> None:
     shown = desk.json("access", "show", "1")
     assert shown["address"] == "maria@harbour.example" and len(shown["seats"]) == 2
     assert desk.call("access", "approve", "1").returncode == 1, "it is approved already"
-    desk.run("access", "refuse", "1", "--reason", "Not yet.", "--as", "anna@nordvik.test")
+    late = desk.call("access", "refuse", "1", "--reason", "Not yet.", "--as", "anna@nordvik.test")
+    assert late.returncode == 1 and "desk decided before" in late.stderr, "a refusal overrides no approval unseen"
+    desk.run("access", "refuse", "1", "--withdraw", "--reason", "Not yet.", "--as", "anna@nordvik.test")
     (row,) = desk.json("access", "list", "--all")
     assert (row["state"], row["reason"], row["decided_by"]) == ("refused", "Not yet.", "anna@nordvik.test")
 

@@ -1,5 +1,7 @@
 """rules/colleagues.py: who hears of a mail without a seat, and who lets it through. Tables, no fixtures."""
 
+from dataclasses import replace
+
 import pytest
 
 from rules import colleagues
@@ -42,3 +44,10 @@ def test_a_colleagues_mail_is_held_and_both_sides_are_told() -> None:
 def test_who_releases_a_colleagues_mail(by: str, held: HeldFact | None, answer: Answer) -> None:
     for rule in (colleagues.release, colleagues.decline):
         assert rule(facts(LUCIA, held=held), by).answer is answer
+
+
+def test_T25_only_a_colleague_who_was_told_that_the_mail_waits_is_told_that_it_was_declined() -> None:
+    held = HeldFact(id="m1", customer=1, author="joe@acme.test", subject="Help", waits=True, language="sv", told=True)
+    (told,) = colleagues.decline(facts(LUCIA, held=held), "lucia@acme.test").notices
+    assert (told.mail, told.recipient, told.language) == (MailName.COLLEAGUE_DECLINED, "joe@acme.test", "sv")
+    assert colleagues.decline(facts(LUCIA, held=replace(held, told=False)), "lucia@acme.test").notices == ()

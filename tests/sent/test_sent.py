@@ -25,6 +25,7 @@ from values.vocabulary import (
     Command,
     LinkPurpose,
     MailName,
+    RequestNews,
     SeatChange,
     StaffTask,
     TicketAnswer,
@@ -50,6 +51,11 @@ def access_variants() -> dict[str, Callable[[str], MailRows]]:
         "seat_returns_soon": lambda lang: rows.access(MailName.SEAT_RETURNS_SOON, lang),
         "sign_in": lambda lang: rows.linked(MailName.SIGN_IN, LinkPurpose.SIGN_IN, lang),
         "colleague_held": lambda lang: rows.access(MailName.COLLEAGUE_HELD, lang, AccessRows()),
+        "colleague_declined": lambda lang: rows.access(
+            MailName.COLLEAGUE_DECLINED,
+            lang,
+            AccessRows(held=HeldView(author="jon@ibarra.test", subject="No imprime", text="")),
+        ),
         "colleague_ask": lambda lang: rows.access(
             MailName.COLLEAGUE_ASK,
             lang,
@@ -62,6 +68,11 @@ def access_variants() -> dict[str, Callable[[str], MailRows]]:
         made[name] = lambda lang, r=request: rows.access(MailName.ACCESS_REFUSED, lang, AccessRows(request=r))  # type: ignore[misc]
     for change in SeatChange:
         made[f"seat_changed.{change}"] = lambda lang, c=change: rows.access(MailName.SEAT_CHANGED, lang, change=c)  # type: ignore[misc]
+    told = replace(rows.COMPANY, request=replace(rows.REQUEST, reason="No contract.", agreed_by="lucia@ibarra.test"))
+    for news in RequestNews:
+        made[f"request_news.{news}"] = lambda lang, n=news: rows.access(  # type: ignore[misc]
+            MailName.REQUEST_NEWS, lang, told, to="lucia@ibarra.test", news=n
+        )
     for flag in ("bounces", "over-number"):
         flagged = replace(rows.COMPANY, seat=replace(rows.LUCIA, flag=flag))
         made[f"seat_flagged.{flag}"] = lambda lang, f=flagged: rows.access(MailName.SEAT_FLAGGED, lang, f)  # type: ignore[misc]
@@ -107,7 +118,7 @@ def ticket_variants() -> dict[str, Callable[[str], MailRows]]:
 
 ANSWERS: tuple[tuple[Answer, Command | None], ...] = (
     *((Answer.DONE, command) for command in Command),
-    *((answer, None) for answer in Answer if answer not in (Answer.DONE, Answer.ASKED, Answer.QUIET)),
+    *((answer, None) for answer in Answer if answer not in (Answer.DONE, Answer.ASKED, Answer.QUIET, Answer.TOO_OFTEN)),
 )
 HERE = Path(__file__).parent
 RENDERER = Renderer()

@@ -334,6 +334,8 @@ def test_a_colleagues_mail_waits_for_a_superuser(desk: Desk, line: str, state: H
         row = session.connection().execute(sa.select(HELD).where(HELD.c.id == held.ledger_id)).one()
         wanted = wanted_releases(session)
     assert row.state is state and [id for id, _ in wanted] == ([held.ledger_id] if state is HeldState.HELD else [])
+    told = sum(b"X-Postdesk-Mail: colleague_declined" in composed.message for composed in desk.sent)
+    assert told == (1 if state is HeldState.DROPPED else 0)
 
 
 def test_the_same_order_does_not_count_twice(desk: Desk) -> None:
