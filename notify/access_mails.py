@@ -78,6 +78,7 @@ def _request(rows: MailRows, letterhead: Letterhead) -> Context:
         "seats": found.seats,
         "used": len(found.holders),
         "holders": _people(found.holders),
+        "said": unlinked(asked.said),  # in mails to agents only (T52)
         "believed": asked.belief.value == "believed",
         "agreed_by": asked.agreed_by,
         "due": asked.due,

@@ -27,6 +27,7 @@ from values.access import (
     RequestAccess,
     RequestFact,
     ReserveSeat,
+    SeatChoice,
     SeatFact,
     StaffFact,
     TurnSeat,
@@ -119,8 +120,10 @@ def prove(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
 # --- deciding -----------------------------------------------------------------------------------------------------
 
 
-def approve(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
+def approve(facts: AccessFacts, policy: Policy, now: datetime, choice: SeatChoice | None = None) -> Ruling:
     """Somebody who may decide says yes. The seat is reserved at once, so two approvals never share the last one.
+
+    `choice`: the seat that an agent chose, in place of the one that the applicant asked for.
 
     APPROVED; SEATS_TAKEN and HAS_SEAT refuse the request with a mail that says why; NO_CUSTOMER, NOBODY_TO_REPLACE
     and DATES change nothing and are for a person to mend; ALREADY, NOT_FOUND.
@@ -130,6 +133,7 @@ def approve(facts: AccessFacts, policy: Policy, now: datetime) -> Ruling:
         return Ruling(answer=Answer.NOT_FOUND)
     if asked.state is not AccessState.WAITING:
         return Ruling(answer=Answer.ALREADY, decided_by=asked.decided_by)
+    asked = _chosen(asked, choice) if choice else asked
     if facts.customer is None:
         return Ruling(answer=Answer.NO_CUSTOMER)
     if seats.seat_of(facts, facts.applicant, SeatState.ACTIVE, SeatState.RESTING):
@@ -359,6 +363,17 @@ def _by_itself(facts: AccessFacts) -> bool:
     return asked.asked.kind is AccessKind.NEW or asked.agreed_by is not None
 
 
+def _chosen(asked: RequestFact, choice: SeatChoice) -> RequestFact:
+    wanted = replace(
+        asked.asked,
+        kind=AccessKind.NEW if choice.in_place_of is None else AccessKind.IN_PLACE_OF,
+        in_place_of=choice.in_place_of or "",
+        starts_on=choice.starts_on or asked.asked.starts_on,
+        ends_on=choice.ends_on or asked.asked.ends_on,
+    )
+    return replace(asked, asked=wanted)
+
+
 def _replacement(facts: AccessFacts, asked: RequestFact, now: datetime) -> Ruling:
     customer, wanted = facts.customer, asked.asked
     regular = seats.named_seat(facts, wanted.in_place_of)
@@ -448,8 +463,9 @@ def _to_agents(facts: AccessFacts, asked: RequestFact) -> tuple[Notice, ...]:
 
 
 def _ask_superusers(facts: AccessFacts, asked: RequestFact, now: datetime) -> tuple[Notice, ...]:
-    """The person replaced and the other superusers are asked, where the applicant is of their own domain (T52)."""
-    if asked.asked.kind is not AccessKind.IN_PLACE_OF or not facts.domain_fits:
+    """The person replaced and the other superusers are asked, where the applicant is of their own domain (T52) and
+    said clearly whom they replace, and until when."""
+    if asked.asked.kind is not AccessKind.IN_PLACE_OF or not facts.domain_fits or not asked.asked.in_place_of:
         return ()
     return tuple(
         seats.notice_to(seat, MailName.ACCESS_AGREE, _cause(asked), request=asked.id)

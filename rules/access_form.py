@@ -1,5 +1,9 @@
 """What does a mail to the access address ask for? Labelled lines in each of our languages; the author is the applicant.
 
+Where no line says whose seat it is about, the words do ("replace Erik Berg from ..."). They count as they stand only
+where they name somebody and a last day that can be read; else an agent chooses: never does such a mail become a request
+for a new seat.
+
 Also cleans what the web form says, so that both ways in keep the same: one line, at most 64 characters (threat T52).
 Pure, total and linear.
 """
@@ -8,7 +12,7 @@ import re
 import unicodedata
 from datetime import date
 
-from values.access import APPLICANT_TEXT_CAP, Asked
+from values.access import APPLICANT_TEXT_CAP, APPLICANT_WORDS_CAP, Asked
 from values.mail import ParsedMail
 from values.vocabulary import AccessKind
 
@@ -63,10 +67,32 @@ _LINKS = re.compile(r"([.:@/])(?=[^\s.])")
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII)
 _DAY_MONTH = re.compile(r"(\d{1,2})(?:st|nd|rd|th|\.)? (?:de )?([a-z]{3,10})[.,]? (?:de )?(\d{4})", re.ASCII)
 
+# "Replace Erik", in words. What follows the name ends it.
+_REPLACES = re.compile(
+    r"\b(?:replac(?:e|es|ing)|(?:stand|standing|fill|filling) in for|cover(?:ing)? for|in place of|instead of"
+    r"|take over (?:the seat )?(?:from|of)"
+    r"|(?:reempla[zc]|sustitu)\w{1,5} (?:a|al)|en (?:lugar|vez) de|en sustitución de"
+    r"|ersätt(?:a|er)?|vikariera?r? för|i ?stället för|ta över efter)\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    r"\s+(?P<who>[^\s<>]{1,64}@[^\s<>,;]{1,64}|[^\W\d_][^\n\d.,;:!?()<>@]{0,63}?)"
+    r"(?=\s+(?:from|since|starting|until|till|to|as|while|during|desde|hasta|a partir|como|mientras|durante|del\s+\d+"
+    r"|från|fr\.o\.m|till|t\.o\.m|som|under|medan)\b|[\n.,;:!?()<>]|\s*$)",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\b(?:from|since|starting|desde|a partir del?|del|från|fr\.o\.m\.)\s", re.IGNORECASE)
+_UNTIL = re.compile(r"\b(?:until|till?|to|hasta|al|t\.o\.m\.)\s", re.IGNORECASE)
+_BEFORE_DAY = re.compile(r"(?:and including|och med|med|on|the|el|den|día)\s", re.IGNORECASE)
+_PERIOD_LIMIT = 200  # characters after the name
+
 
 def read_asked(mail: ParsedMail, address: str, language: str) -> Asked:
     """What the author, whose canonical address is `address`, asks for; `language` where no line names one."""
     stated = _stated(mail.text)
+    replaces = "in_place_of" in stated or _REPLACES.search(mail.text[:APPLICANT_WORDS_CAP]) is not None
+    if "in_place_of" not in stated:
+        stated |= _replacement_in_words(mail.text[:APPLICANT_WORDS_CAP])
     in_place_of = clean(stated.get("in_place_of", ""))
     return Asked(
         name=clean(stated.get("name", "") or (mail.author.name if mail.author else "")) or address.partition("@")[0],
@@ -74,10 +100,11 @@ def read_asked(mail: ParsedMail, address: str, language: str) -> Asked:
         company=clean(stated.get("company", "")),
         phone=clean(stated.get("phone", "")),
         language=_LANGUAGE_OF.get(stated.get("language", "").casefold(), language),
-        kind=AccessKind.IN_PLACE_OF if in_place_of else AccessKind.NEW,
+        kind=AccessKind.IN_PLACE_OF if replaces else AccessKind.NEW,
         in_place_of=in_place_of,
         starts_on=read_day(stated.get("starts_on", "")) if in_place_of else None,
         ends_on=read_day(stated.get("ends_on", "")) if in_place_of else None,
+        said=clean_lines(mail.text),
     )
 
 
@@ -85,6 +112,13 @@ def clean(text: str) -> str:
     """An applicant's text as we keep it: one line, no control or direction mark, 64 characters."""
     shown = (char if unicodedata.category(char)[0] != "C" else " " for char in text[:1000])
     return " ".join("".join(shown).split())[:APPLICANT_TEXT_CAP].strip()
+
+
+def clean_lines(text: str) -> str:
+    """The words of a mail as an agent reads them: its lines, no control or direction mark, at most 2,000 characters."""
+    lines = text[: 2 * APPLICANT_WORDS_CAP].splitlines()
+    shown = ("".join(c if unicodedata.category(c)[0] != "C" else " " for c in line).rstrip() for line in lines)
+    return "\n".join(shown)[:APPLICANT_WORDS_CAP].strip("\n")
 
 
 def unlinked(text: str) -> str:
@@ -104,6 +138,29 @@ def read_day(text: str) -> date | None:
     except ValueError:
         return None
     return None
+
+
+def _replacement_in_words(text: str) -> dict[str, str]:
+    """Whose place, from when to when; {} unless it names somebody and every day it names can be read."""
+    verb = _REPLACES.search(text)
+    named = _NAME.match(text, verb.end()) if verb else None
+    if named is None:
+        return {}
+    rest = " ".join(text[named.end() :][:_PERIOD_LIMIT].split())
+    until = _UNTIL.search(rest)
+    first = _FROM.search(rest, 0, until.start() if until else len(rest))
+    ends = _day_at(rest, until.end()) if until else None
+    starts = _day_at(rest, first.end()) if first else None
+    if ends is None or (first is not None and starts is None):
+        return {}
+    found = {"in_place_of": named["who"], "ends_on": ends.isoformat()}
+    return found | ({"starts_on": starts.isoformat()} if starts else {})
+
+
+def _day_at(text: str, at: int) -> date | None:
+    while before := _BEFORE_DAY.match(text, at):
+        at = before.end()
+    return read_day(text[at:])
 
 
 def _stated(text: str) -> dict[str, str]:

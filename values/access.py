@@ -12,6 +12,7 @@ from values.mail import Mailbox
 from values.vocabulary import AccessKind, AccessState, Belief, Reason, SeatState
 
 NEW_REQUEST = 0  # stands for the number of the request that the same actions make
+APPLICANT_WORDS_CAP = 2000  # characters of a mail that asks for access
 APPLICANT_TEXT_CAP = 64  # characters of each text that an applicant wrote (threat T52)
 
 
@@ -39,6 +40,16 @@ class Asked:
     in_place_of: str = ""  # address or name of a superuser
     starts_on: date | None = None  # in the customer's zone; None = at once
     ends_on: date | None = None  # the last day; None = for good
+    said: str = ""  # the mail's own words, for agents: lines without control characters, at most 2,000 characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatChoice:
+    """What an agent chose, where the applicant's words were not clear: whose place, or a seat of their own."""
+
+    in_place_of: str | None = None  # address of a superuser; None: a new seat
+    starts_on: date | None = None  # None: as the applicant asked
+    ends_on: date | None = None  # None: as the applicant asked
 
 
 # --- facts --------------------------------------------------------------------------------------------------------

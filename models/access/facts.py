@@ -254,6 +254,7 @@ def request_fact(row: sa.Row[Any]) -> RequestFact:
         in_place_of=row.in_place_of,
         starts_on=row.starts_on,
         ends_on=row.ends_on,
+        said=row.said,
     )
     return RequestFact(
         id=row.id,

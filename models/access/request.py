@@ -61,13 +61,14 @@ class AccessRequest(SQLModel, table=True):
     company: str = ""
     phone: str = ""
     language: str = "en"
-    in_place_of: str = ""  # address or name of a superuser, as the applicant wrote it
+    in_place_of: str = ""  # address or name of a superuser, as the applicant wrote it; empty: nobody clearly named
     starts_on: date | None = None
     ends_on: date | None = None
     customer: int | None = Field(default=None, foreign_key="customer.id")
     seat: int | None = Field(default=None, foreign_key="seat.id", index=True)
     belief: Belief = Field(default=Belief.UNPROVED, sa_type=words(Belief))  # of the mail that asked
     evidence: list[str] = Field(default_factory=list, sa_type=Json)  # lines for the agent
+    said: str = ""  # the words of the mail that asked, for agents only
     via: str  # mail:<ledger id>, form
     created: datetime = Field(index=True)
     due: datetime  # an invitation or a reason by then
@@ -177,6 +178,7 @@ class _Work:
             "ends_on": asked.ends_on,
             "customer": action.customer,
             "belief": action.belief,
+            "said": storable(asked.said),
             "evidence": [storable(line) for line in action.evidence],
             "via": self._via,
             "created": self._now,

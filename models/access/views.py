@@ -63,6 +63,7 @@ class RequestView:
     customer_name: str | None
     seat: int | None
     belief: Belief
+    said: str = ""  # the words of the mail that asked
     evidence: tuple[str, ...]
     via: str
     created: datetime

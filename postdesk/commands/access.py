@@ -24,7 +24,7 @@ from postdesk.console import (
 
 if TYPE_CHECKING:
     from postdesk.wiring import Desk
-    from values.access import AccessFacts
+    from values.access import AccessFacts, SeatChoice
     from values.decision import Ruling
 
 CustomerName = Annotated[str, typer.Option("--customer", help="Name of the customer, where no domain tells.")]
@@ -38,7 +38,7 @@ SAID = {
     "no-customer": "no domain tells which customer it is; say --customer NAME",
     "seats-taken": "refused: all seats are taken, and the applicant was told; held by",
     "has-seat": "the person has a seat already; an applicant was told so",
-    "nobody-to-replace": "the named superuser holds no active seat of this customer",
+    "nobody-to-replace": "nobody clearly named holds an active seat there; say --in-place-of ADDRESS or --new-seat",
     "dates": "the dates are over, or another replacement falls into them",
     "waits": "waits for an agent; see `postdesk access list`",
     "nothing-to-return": "nobody stands in for this seat",
@@ -100,7 +100,7 @@ def show(ctx: typer.Context, id: Id, json_: JsonFlag = False) -> None:
         view = find_request(session, id)
         if view is None:
             no(f"{id}: {SAID['not-found']}")
-        row = _request(view, desk.now()) | {"evidence": list(view.evidence), "via": view.via}
+        row = _request(view, desk.now()) | {"said": view.said, "evidence": list(view.evidence), "via": view.via}
         row["seats"] = [_seat(seat) for seat in list_seats(session, view.customer)] if view.customer else []
     if json_:
         show_json(row)
@@ -109,17 +109,29 @@ def show(ctx: typer.Context, id: Id, json_: JsonFlag = False) -> None:
     show_table("seats", row["seats"], ("id", "holder", "state", "stands_in_for", "starts_on", "ends_on", "flag"))
 
 
-def approve(ctx: typer.Context, id: Id, customer: CustomerName = "", by: By = "desk") -> None:
-    """Say yes: a seat is reserved, the invitation leaves by itself.
+def approve(
+    ctx: typer.Context,
+    id: Id,
+    customer: CustomerName = "",
+    in_place_of: Annotated[
+        str, typer.Option("--in-place-of", help="Address of the superuser whose seat it is; empty: as asked.")
+    ] = "",
+    new_seat: Annotated[bool, typer.Option("--new-seat", help="A seat of their own, whatever was asked.")] = False,
+    from_: Annotated[str, typer.Option("--from", help="First day, as 2026-12-01; empty: as asked.")] = "",
+    until: Annotated[str, typer.Option(help="Last day; empty: as asked, or for good.")] = "",
+    by: By = "desk",
+) -> None:
+    """Say yes: a seat is reserved, the invitation is sent automatically. The options choose the seat where the
+    applicant's words were not clear.
 
-    Example: postdesk access approve 17 --as anna@nordvik.test
+    Example: postdesk access approve 17 --in-place-of lucia@ibarra.example --until 2026-12-15 --as anna@nordvik.test
     """
     from rules.access import approve as rule
 
     desk = open_desk(ctx)
-    _answer(
-        _act(desk, lambda facts, now: rule(facts, desk.policy, now), by, request=id, customer=_customer(desk, customer))
-    )
+    choice = _choice(in_place_of, new_seat, from_, until)
+    of = _customer(desk, customer)
+    _answer(_act(desk, lambda facts, now: rule(facts, desk.policy, now, choice), by, request=id, customer=of))
 
 
 def refuse(
@@ -273,6 +285,21 @@ def _act(desk: "Desk", rule: "Callable[[AccessFacts, datetime], Ruling]", by: st
     return retrying(once)
 
 
+def _choice(in_place_of: str, new_seat: bool, from_: str, until: str) -> "SeatChoice | None":
+    from values.access import SeatChoice
+
+    starts, ends = _day("--from", from_), _day("--until", until)
+    if new_seat and (in_place_of or starts or ends):
+        wrong("--new-seat: a seat of their own has no --in-place-of, --from or --until")
+    if (starts or ends) and not in_place_of:
+        wrong("--from and --until need --in-place-of ADDRESS")
+    if starts and ends and ends < starts:
+        wrong(f"--until {until}: the last day is before the first one, {from_}")
+    if not new_seat and not in_place_of:
+        return None
+    return SeatChoice(in_place_of=in_place_of or None, starts_on=starts, ends_on=ends)
+
+
 def _answer_of_seat(ruling: "Ruling", id: int) -> None:
     if ruling.answer.value == "not-found":
         no(f"{id}: there is no such seat; see `postdesk seat list`")
@@ -311,7 +338,7 @@ def _day(option: str, text: str) -> date | None:
 
 def _request(view: Any, now: datetime) -> dict[str, Any]:
     row = asdict(view)
-    del row["evidence"], row["via"]
+    del row["said"], row["evidence"], row["via"]
     is_ours = view.state.value in ("waiting", "approved")
     return row | {"customer": view.customer_name, "late": is_ours and view.due < now}
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -32,7 +33,7 @@ from models.views.viewer import find_ties
 from rules import access, seats
 from tests.builders import POLICY
 from tests.models.made import NOW, a_mail, opening
-from values.access import AccessFacts, Asked
+from values.access import AccessFacts, Asked, SeatChoice
 from values.decision import Ruling
 from values.errors import PostdeskError
 from values.vocabulary import AccessKind, AccessState, Answer, Belief, ParticipantRole, SeatState
@@ -442,6 +443,19 @@ def test_believed_mail_needs_no_link(database: sa.Engine, acme: int) -> None:
     assert ruling.answer is Answer.WAITS and state(database, made or 0) is AccessState.WAITING
     assert mails(database) == [("access_desk_notice", ANA)]
     assert value(database, OUTBOX.c.context) == [{"request": made}], "the notice is about the request that was made"
+
+
+def test_an_agent_chooses_the_seat_where_the_words_are_not_clear(database: sa.Engine, acme: int) -> None:
+    unclear = replace(asks(), kind=AccessKind.IN_PLACE_OF, in_place_of="", said="ersätta erik från 1/12")
+    request = waiting(database, unclear)
+    assert state(database, request) is AccessState.WAITING
+    assert "access_agree" not in [mail for mail, _ in mails(database)], "no superuser is asked about an unclear wish"
+    assert value(database, ACCESS_REQUEST.c.said) == ["ersätta erik från 1/12"]
+    assert approve(database, request) is Answer.NOBODY_TO_REPLACE
+    choice = SeatChoice(in_place_of="lucia@acme.test", ends_on=date(2026, 12, 24))
+    answer, _ = act(database, lambda f: access.approve(f, POLICY, NOW, choice), request=request)
+    assert answer is Answer.APPROVED
+    assert value(database, SEAT.c.stands_in_for) == [None, 1] and value(database, SEAT.c.ends_on)[1] == choice.ends_on
 
 
 # --- what is lent changes nobody who has not accepted (threat T49) --------------------------------------------------

@@ -50,6 +50,36 @@ def test_plain_words_ask_for_a_seat_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Hej, jag ska ersätta Erik Berg från den 1 december 2026 till och med 15 december 2026. Tack",
+        "Voy a reemplazar a Erik Berg desde el 1 de diciembre de 2026 hasta el 15 de diciembre de 2026",
+        "I will replace Erik Berg from\n1 December 2026 until 2026-12-15, please.",
+    ],
+)
+def test_a_replacement_in_words_is_understood(text: str) -> None:
+    asked = read_asked(mail("maria@ibarra.test", text=text), "maria@ibarra.test", "en")
+    assert (asked.kind, asked.in_place_of) == (AccessKind.IN_PLACE_OF, "Erik Berg")
+    assert (asked.starts_on, asked.ends_on) == (date(2026, 12, 1), date(2026, 12, 15))
+    assert asked.said == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ersätta erik från 1/12 till 15/12",
+        "Quiero reemplazar a Lucía desde mañana",
+        "I would like to replace Erik.",
+        "Sustituyo a nuestra compañera",
+        "I need a seat instead of",
+    ],
+)
+def test_a_replacement_that_is_not_clear_is_for_an_agent_and_no_new_seat(text: str) -> None:
+    asked = read_asked(mail("maria@ibarra.test", text=text), "maria@ibarra.test", "en")
+    assert (asked.kind, asked.in_place_of, asked.ends_on) == (AccessKind.IN_PLACE_OF, "", None)
+
+
+@pytest.mark.parametrize(
     ("text", "day"),
     [
         ("2026-12-01", date(2026, 12, 1)),

@@ -19,6 +19,7 @@ from notify.mails import CATALOGUE, outgoing
 from notify.render import LANGUAGES, Renderer
 from tests.notify import rows
 from values.vocabulary import (
+    AccessKind,
     AgentObstacle,
     Answer,
     Belief,
@@ -37,7 +38,16 @@ from values.vocabulary import (
 def access_variants() -> dict[str, Callable[[str], MailRows]]:
     """Every mail about access, and each thing that it can tell."""
     new = replace(rows.COMPANY, request=rows.NEW_ONE, seat=replace(rows.MARIA, regular=None))
-    unknown = AccessRows(request=replace(rows.NEW_ONE, belief=Belief.BELIEVED, customer=None, customer_name=None))
+    unknown = AccessRows(
+        request=replace(
+            rows.NEW_ONE,
+            belief=Belief.BELIEVED,
+            customer=None,
+            customer_name=None,
+            kind=AccessKind.IN_PLACE_OF,
+            said="Hej,\njag ska ersätta Erik från 1/12.\nSe https://evil.test/x",
+        )
+    )
     made: dict[str, Callable[[str], MailRows]] = {
         "access_proof": lambda lang: rows.linked(MailName.ACCESS_PROOF, LinkPurpose.PROOF, lang),
         "access_desk_notice": lambda lang: rows.access(MailName.ACCESS_DESK_NOTICE, lang, to="anna@nordvik.test"),
