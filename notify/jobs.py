@@ -14,11 +14,15 @@ import structlog
 from sqlmodel import Session
 
 from models.db.engine import retrying, transaction
-from models.desk.job_run import begin_once, forget_before
-from models.inbound.held import expire_due
+from models.desk.job_run import begin_once, forget_before, last_begun
+from models.inbound.held import expire_due, held_between
 from models.inbound.spent_proof import forget_spent
 from models.outbox.clock import recall_ahead
+from models.outbox.outbox import enqueue
+from models.people.agent import agents_of_the_desk
 from notify.backoff import JITTER, STEPS
+from values.decision import Notice
+from values.vocabulary import MailName
 
 KEEP_RUNS = timedelta(days=400)  # longer than any job's period: a yearly one is still done once
 KEEP_SPENT = timedelta(days=30)  # of orders by mail; one with a Date that is off by more than 7 days is refused
@@ -57,7 +61,33 @@ def _forget_spent(session: Session, now: datetime) -> int:
     return forget_spent(session, now - KEEP_SPENT)
 
 
+def _notify_of_held(session: Session, now: datetime) -> int:
+    """One mail to each agent about all that was held since the last one. A mail that is being recorded at this moment
+    is not seen yet, so what is younger than _RECORDED is left for the next time."""
+    since = last_begun(session, _HELD_JOB.name, _HELD_JOB.period(now)) or now - _HELD_JOB.every
+    since, until = since - _RECORDED, now - _RECORDED
+    if not held_between(session, since, until).mails:
+        return 0
+    context = (("since", since.isoformat()), ("until", until.isoformat()))
+    notices = [
+        Notice(
+            mail=MailName.HELD_WAITING,
+            recipient=agent.address,
+            key=Notice.key_of(MailName.HELD_WAITING, until.isoformat(), agent.address),
+            language=agent.language,
+            zone=agent.zone,
+            context=context,
+        )
+        for agent in agents_of_the_desk(session)
+    ]
+    enqueue(session, notices, now)
+    return len(notices)
+
+
+_RECORDED = timedelta(minutes=5)  # by then a mail's transaction is over
+_HELD_JOB = Job(name="notify-of-held", every=timedelta(minutes=30), work=_notify_of_held)
 JOBS: tuple[Job, ...] = (
+    _HELD_JOB,
     Job(name="expire-held", every=timedelta(minutes=5), work=_expire_held),
     Job(name="forget-job-runs", every=timedelta(days=1), work=_forget_job_runs),
     Job(name="forget-spent-proofs", every=timedelta(days=1), work=_forget_spent),

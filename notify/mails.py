@@ -32,6 +32,7 @@ __all__ = ["CATALOGUE", "Letterhead", "outgoing", "reply_subject"]
 
 QUOTE_CAP = 5_000  # characters of an answered mail that are quoted below our answer
 NOTICE_CAP = 50_000  # characters of a customer's text that an agent's notice carries
+HELD_SUBJECT_CAP = 150  # characters
 FIELDS = ("product", "erp", "erp_version", "product_version")
 
 
@@ -154,6 +155,26 @@ def _staff_task(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
     }
 
 
+def _held_waiting(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain] | None:
+    """Authors and subjects are what strangers wrote: to agents only, and each on one line."""
+    found = rows.waiting
+    if found is None or not found.mails:
+        return None
+    return {
+        "count": len(found.mails) + found.more,
+        "more": found.more,
+        "mails": tuple(
+            {
+                "author": one.author,
+                "subject": " ".join(one.subject.split())[:HELD_SUBJECT_CAP],
+                "why": " ".join(one.why.split()),
+                "command": f"postdesk held show {one.id}",
+            }
+            for one in found.mails
+        ),
+    }
+
+
 def _agent_mail_held(rows: MailRows, letterhead: Letterhead) -> dict[str, Plain]:
     """Why an agent's mail was sent to nobody, and the commands that do what it may have meant."""
     told, number, policy = rows.claimed.context, rows.claimed.ticket, letterhead.policy
@@ -201,6 +222,7 @@ CATALOGUE: Mapping[MailName, CataloguedMail] = {
         kind=MailClass.RECEIPT, context=_unknown_author, threaded=False, null_return_path=True
     ),
     MailName.STAFF_TASK: CataloguedMail(kind=MailClass.NOTICE, context=_staff_task, threaded=False),
+    MailName.HELD_WAITING: CataloguedMail(kind=MailClass.NOTICE, context=_held_waiting, threaded=False),
     MailName.AGENT_MAIL_HELD: CataloguedMail(kind=MailClass.RECEIPT, context=_agent_mail_held),
     MailName.ANSWER_UNDELIVERED: CataloguedMail(kind=MailClass.NOTICE, context=_answer_undelivered, threaded=False),
     **ACCESS_MAILS,

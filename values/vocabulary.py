@@ -208,6 +208,7 @@ class MailName(StrEnum):
     AGENT_NOTICE = "agent_notice"  # tells agents of a new ticket or reply
     UNKNOWN_AUTHOR = "unknown_author"
     STAFF_TASK = "staff_task"  # tells agents of an address that gets no more mail, or of a thread that was paused
+    HELD_WAITING = "held_waiting"  # tells agents which mails wait for their judgment
     AGENT_MAIL_HELD = "agent_mail_held"  # tells agents why their own mail waits and was sent to nobody
     ANSWER_UNDELIVERED = "answer_undelivered"  # tells an agent that an answer of his did not arrive
     # access

@@ -30,6 +30,12 @@ def begin_once(session: Session, job: str, period: str, now: datetime, *, recipi
     return connection.execute(insert_new(JOB_RUN, connection.dialect.name, "id"), row).first() is not None
 
 
+def last_begun(session: Session, job: str, before: str) -> datetime | None:
+    """When the job was begun last for the whole desk, the period `before` aside; None where it never was."""
+    mine = (JOB_RUN.c.job == job, JOB_RUN.c.recipient == "", JOB_RUN.c.period != before)
+    return session.connection().execute(sa.select(sa.func.max(JOB_RUN.c.at)).where(*mine)).scalar()
+
+
 def forget_before(session: Session, before: datetime) -> int:
     """Delete the rows of periods that were begun before this time; how many."""
     gone = sa.delete(JOB_RUN).where(JOB_RUN.c.at < before).returning(JOB_RUN.c.id)

@@ -1,5 +1,6 @@
 """Mails that wait for a person's judgment."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -40,6 +41,7 @@ class Held(SQLModel, table=True):
 
 HELD = table_of(Held)
 
+WAITING_SHOWN = 20  # held mails that one notice names
 TEXT_KEPT = 4000  # characters of the text that an agent sees without opening the raw mail
 
 
@@ -154,6 +156,37 @@ def _discard(session: Session, id: str, reason: Reason) -> bool:
     statement = sa.update(LEDGER).where(LEDGER.c.id == id).values(state=LedgerState.DISCARDED, reason=reason)
     session.connection().execute(statement)
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """One held mail in the grouped notice to agents."""
+
+    id: str
+    author: str
+    subject: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingMails:
+    mails: tuple[Waiting, ...] = ()  # the first ones
+    more: int = 0
+
+
+def held_between(session: Session, since: datetime, until: datetime) -> WaitingMails:
+    """The mails that were held from `since` to before `until`, decided meanwhile or not, the longest first."""
+    which = (HELD.c.state.in_(list(HeldState)), HELD.c.held_at >= since, HELD.c.held_at < until)  # as in the index
+    connection = session.connection()
+    count = connection.execute(sa.select(sa.func.count()).select_from(HELD).where(*which)).scalar_one()
+    rows = connection.execute(
+        sa.select(HELD.c.id, HELD.c.author, HELD.c.subject, HELD.c.why)
+        .where(*which)
+        .order_by(HELD.c.held_at, HELD.c.id)
+        .limit(WAITING_SHOWN)
+    )
+    mails = tuple(Waiting(id=row.id, author=row.author or "", subject=row.subject, why=row.why) for row in rows)
+    return WaitingMails(mails=mails, more=count - len(mails))
 
 
 _HOLD = sa.insert(HELD)

@@ -61,6 +61,12 @@ def find_agent(session: Session, address: str) -> Agent | None:
     return session.exec(select(Agent).where(Agent.address == address.lower())).first()
 
 
+def agents_of_the_desk(session: Session) -> list[Agent]:
+    """The active agents who want to hear of what concerns the whole desk."""
+    wanted = select(Agent).where(Agent.active, Agent.notices == AgentNotices.ALL).order_by(Agent.address)
+    return list(session.exec(wanted))
+
+
 def change_agent(
     session: Session,
     address: str,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from models.access.views import AccessRows, find_access_rows
+from models.inbound.held import WaitingMails, held_between
 from models.outbox.outbox import OUTBOX, Claimed
 from models.people.customer import CONTACT, CONTACT_ADDRESS, CUSTOMER
 from models.tickets.ticket import ARTICLE, ATTACHMENT, PARTICIPANT, TICKET
@@ -76,12 +77,16 @@ class MailRows:
     message_ids: tuple[str, ...] = ()  # the first of the thread, then the newest, oldest first
     access: AccessRows | None = None  # of a mail about access
     open_tickets: OpenTickets | None = None  # of a table of them
+    waiting: WaitingMails | None = None  # of the notice about held mails
 
 
 def find_mail_rows(session: Session, claimed: Claimed, now: datetime) -> MailRows:
     """The rows behind one claimed outbox row."""
     if claimed.mail is MailName.TICKET_STATUS:
         return MailRows(claimed=claimed, open_tickets=_open_tickets(session, claimed, now))
+    if claimed.mail is MailName.HELD_WAITING:
+        since, until = (datetime.fromisoformat(str(claimed.context[name])) for name in ("since", "until"))
+        return MailRows(claimed=claimed, waiting=held_between(session, since, until))
     if claimed.ticket is None:
         return MailRows(claimed=claimed, access=find_access_rows(session, claimed.context))
     connection = session.connection()

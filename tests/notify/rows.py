@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from models.access.views import AccessRows, LinkView, RequestView, SeatView
+from models.inbound.held import Waiting, WaitingMails
 from models.outbox.outbox import Claimed
 from models.views.mails import ArticleView, FileView, MailRows, ParticipantView, TicketView
 from models.views.open_tickets import OpenTicket, OpenTickets
@@ -188,6 +189,21 @@ def answer_undelivered(language: str = "en", what: Undelivered = Undelivered.FAI
         context=context,
     )
     return MailRows(claimed=row, ticket=TICKET, message_ids=("q1@ibarra.test",))
+
+
+def held_waiting(language: str, *, more: int = 0) -> MailRows:
+    why = "x@evil.test is of no customer that we know."
+    stranger = Waiting(id="01m85t3h0w000fyek5jf2gvk3e", author="x@evil.test", subject="Invoice <b>", why=why)
+    nameless = Waiting(id="01m85t3h0w000fyek5jf2gvk3f", author="", subject="Hola", why="The mail names no author.")
+    row = claimed(
+        MailName.HELD_WAITING,
+        recipient="anna@nordvik.test",
+        language=language,
+        ticket=None,
+        article=None,
+        participant=None,
+    )
+    return MailRows(claimed=row, waiting=WaitingMails(mails=(stranger, nameless), more=more))
 
 
 def agent_mail_held(

@@ -14,11 +14,14 @@ from models.db.engine import make_engine, transaction
 from models.desk.job_run import JOB_RUN
 from models.inbound.held import HELD
 from models.inbound.ledger import LEDGER
+from models.outbox.outbox import OUTBOX, claim_due
+from models.people.agent import add_agent
 from models.record import record_poison
+from models.views.mails import find_mail_rows
 from notify.jobs import JOBS, KEEP_RUNS, Job, run_due
 from notify.scheduler import run
 from values.mail import Envelope, SpooledMail
-from values.vocabulary import Source
+from values.vocabulary import AgentNotices, Source
 
 NOW = datetime(2026, 11, 24, 9, 12, tzinfo=UTC)
 
@@ -171,3 +174,29 @@ def test_a_clock_that_was_put_back_stops_no_tick(database: sa.Engine, monkeypatc
     stop.set()
     scheduler.join(20)
     assert arrived
+
+
+def test_agents_get_one_mail_about_what_was_held(database: sa.Engine) -> None:
+    with transaction(database) as session:
+        add_agent(session, "anna@nordvik.test", "Anna Lind", NOW, language="sv")
+        add_agent(session, "bo@nordvik.test", "Bo", NOW, notices=AgentNotices.MINE)
+    job = tuple(one for one in JOBS if one.name == "notify-of-held")
+
+    def mails(at: datetime) -> int:
+        run_due(database, at, job)
+        with transaction(database) as session:
+            return int(session.connection().execute(sa.select(sa.func.count()).select_from(OUTBOX)).scalar_one())
+
+    hour = timedelta(hours=1)
+    assert mails(NOW - hour) == 0
+    for number in range(22):
+        hold_one(database, f"{number:026}", None)
+    assert mails(NOW) == 0, "a mail that is recorded just now may be the first of several"
+    assert mails(NOW + hour) == 1, "Bo hears of his own tickets only"
+    with transaction(database) as session:
+        (claimed,) = claim_due(session, "w", NOW + hour)
+        found = find_mail_rows(session, claimed, NOW).waiting
+    assert found and (claimed.recipient, claimed.language) == ("anna@nordvik.test", "sv")
+    assert (len(found.mails), found.more, found.mails[0].id) == (20, 2, f"{0:026}")
+    assert mails(NOW + hour + timedelta(minutes=5)) == 1, "each period once"
+    assert mails(NOW + 2 * hour) == 1, "and each mail once"

@@ -151,6 +151,8 @@ VARIANTS: dict[str, Callable[[str], MailRows]] = {
         f"agent_mail_held.{obstacle}": lambda language, obstacle=obstacle: rows.agent_mail_held(language, obstacle)  # type: ignore[misc]
         for obstacle in (AgentObstacle.SWITCHED_OFF, AgentObstacle.NOT_PROVED, AgentObstacle.NO_TICKET)
     },
+    "held_waiting": rows.held_waiting,
+    "held_waiting.more": lambda language: rows.held_waiting(language, more=7),
     "agent_mail_held.command": lambda language: rows.agent_mail_held(
         language, AgentObstacle.COMMAND, ticket=True, nearest=TicketCommand.CLOSE
     ),
