@@ -164,11 +164,12 @@ def show_table(
 
 def show_list(title: str, rows: Rows, columns: Sequence[str], *, limit: int | None, all_: bool, json_: bool) -> None:
     """A list that may be longer than any memory: its first `limit` rows (`LISTED` if None) and a line on stderr where
-    there are more, or with `all_` every row, page by page. Ends the command where both are wanted.
+    there are more, or with `all_` every row, page by page. JSON is for programs: every row, unless `limit` is given.
+    Ends the command where both options are given.
     """
     if all_ and limit is not None:
         wrong("--limit and --all: write one of them")
-    if all_:
+    if all_ or (json_ and limit is None):
         _stream(title, _pages(rows), columns, json_)
         return
     most = limit or LISTED

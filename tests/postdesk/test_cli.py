@@ -81,7 +81,7 @@ def test_a_list_of_all_has_each_row_once_however_small_its_pages(
 ) -> None:
     monkeypatch.setattr("postdesk.console.PAGE", 1)
     called = ["--config", str(desk.folder / "postdesk.toml"), noun, "list", "--json"]
-    whole, paged = (CliRunner().invoke(app, [*called, *more]) for more in ((), ("--all",)))
+    whole, paged = (CliRunner().invoke(app, [*called, *more]) for more in (("--limit", "1000"), ("--all",)))
     assert json.loads(whole.stdout) == json.loads(paged.stdout), paged.output
 
 
