@@ -183,7 +183,7 @@ def _kept(desk: "Desk", paths: list[Path]) -> "tuple[AttachmentRef, ...]":
 
 def files(
     ctx: typer.Context,
-    number: int,
+    number: Number,
     save: Annotated[
         Path | None, typer.Option(file_okay=False, help="Write them into this folder; it is made where it is missing.")
     ] = None,
