@@ -347,7 +347,7 @@ def add_agent(
             admin=admin,
             language=language or desk.settings.language,
             zone=zone,
-            notices=AgentNotices(notices),
+            notices=AgentNotices(notices or "all"),
         )
         detail = {"address": address, "admin": admin}
         append(
