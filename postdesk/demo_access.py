@@ -36,6 +36,7 @@ TO_THE_FIRST_DAY, TO_THE_REMINDER, TO_THE_END = "25h", "12d", "3d"
 _CODE = re.compile(r"(http://\S+)\s+([2-9A-Z]{6})\s")
 ANSWER_SECONDS, SETTLE_SECONDS = 30, 15
 
+_HELD = "held_waiting"  # agents hear of held mail by the clock, whatever the story is about
 Sent = tuple[str, str, str]  # mail, to whom (a key of demo_mails), language
 AGENTS_ASKED: tuple[Sent, ...] = (("access_desk_notice", "anna", "sv"), ("access_desk_notice", "jon", "sv"))
 
@@ -109,7 +110,7 @@ class Stage:
 
     def _outcome(self, before: int) -> tuple[tuple[str, str], list[Sent]]:
         """What became of it, and which mails left after the first `before`."""
-        return self._states(), sorted(_sent(message) for message in sent_mails(self.desk)[before:])
+        return self._states(), sorted(sent for sent in map(_sent, sent_mails(self.desk)[before:]) if sent[0] != _HELD)
 
     def _decided(self) -> int:
         with reading(self.desk.engine) as session:
