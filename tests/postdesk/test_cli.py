@@ -138,7 +138,8 @@ def test_blobs_that_no_row_names(desk: TestDesk) -> None:
 
 def test_outbox(desk: TestDesk) -> None:
     rows = desk.json("outbox", "list")
-    assert {row["mail"] for row in rows} == {"acknowledgement", "agent_notice"}
+    # The notice about held mail comes by the clock: once, wherever in these tests that falls.
+    assert {row["mail"] for row in rows} - {"held_waiting"} == {"acknowledgement", "agent_notice"}
     assert rows[0].keys() >= OUTBOX
     assert TIME.fullmatch(rows[0]["sent"])
     assert "<" not in rows[0]["message_id"]
