@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ingest.smtp.context import Counters, Desk, Limits, Listener, Log, RecipientCheck
 from ingest.smtp.reply import STOPPING
-from ingest.smtp.session import Door
+from ingest.smtp.session import GatedConnection
 from ingest.spool.spool import Spool
 
 ACCEPTED_AT_ONCE = 32  # connections for each turn of the loop; asyncio tells as often that it has no descriptor left
@@ -73,7 +73,7 @@ async def _listen(loop: asyncio.AbstractEventLoop, desk: Desk, listener: Listene
     if listener.kind == "smtps" and listener.tls is None:
         raise ValueError(f"a listener of kind smtps needs a certificate: {listener.host}:{listener.port}")
     server = await loop.create_server(
-        lambda: Door(desk, listener), listener.host, listener.port, backlog=ACCEPTED_AT_ONCE
+        lambda: GatedConnection(desk, listener), listener.host, listener.port, backlog=ACCEPTED_AT_ONCE
     )
     for bound in server.sockets:  # the kernel's queue may be longer: a connection in it costs no descriptor of ours
         with socket.socket(fileno=os.dup(bound.fileno())) as same:

@@ -41,7 +41,7 @@ _COMMANDS_OF_A_MAIL = 120  # with a hundred recipients
 _NOT_IN_HELO = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 
 
-class Door(asyncio.Protocol):
+class GatedConnection(asyncio.Protocol):
     """Asks the gate; only who is let in costs a session, which then takes the connection over."""
 
     def __init__(self, desk: Desk, listener: Listener) -> None:
