@@ -13,6 +13,7 @@ from typer.core import TyperGroup, TyperOption
 
 from postdesk.commands import (
     access,
+    agents,
     blobs,
     contracts,
     customers,
@@ -82,7 +83,7 @@ def root(
 
 
 _GROUPS = (
-    *(demo, setup, running, customers, domains, contracts, access, tickets, ledger, mails, outbox, suppression),
+    *(demo, setup, running, customers, agents, domains, contracts, access, tickets, ledger, mails, outbox, suppression),
     *(held, shunt, blobs, explain, doctor, metrics),
 )
 for module in _GROUPS:
