@@ -195,6 +195,16 @@ def test_T22_a_changed_copy_that_comes_first_swallows_nothing(desk: SigningDesk,
     assert desk.ledger(again)["state"] is LedgerState.DUPLICATE
 
 
+def test_T22_a_changed_copy_that_was_noted_as_automatic_swallows_no_reply(desk: SigningDesk) -> None:
+    """On a ticket a machine's mail is noted, not discarded: the reply itself must still arrive."""
+    reply, to = _replies(desk, "The import stops too.")
+    automatic = b"Auto-Submitted: auto-replied\r\n" + reply
+    (noted,) = desk.take(automatic, to=to, reverse_path="x@evil.test")
+    assert desk.ledger(noted)["state"] is LedgerState.AUTO_REPLY_NOTED, desk.ledger(noted)["trace"]
+    (id,) = desk.take(reply, to=to, reverse_path=SU)
+    assert desk.ledger(id)["state"] is LedgerState.ARTICLE_ADDED, desk.ledger(id)["trace"]
+
+
 def test_T22_a_forged_copy_that_was_held_and_then_the_genuine_mail_twice_is_one_ticket(desk: SigningDesk) -> None:
     genuine = _genuine(desk, desk.policy.mailboxes[0].address)
     desk.dns.zone["_dmarc.acme.test", "TXT"] = "v=DMARC1; p=reject"
