@@ -67,13 +67,19 @@ def test_f34_a_list_of_all_is_written_page_by_page(as_json: bool, capsys: pytest
 
 
 def test_a_long_list_says_that_there_is_more(capsys: pytest.CaptureFixture[str]) -> None:
-    def rows(after: Row | None, most: int) -> list[Row]:
-        return [{"id": id} for id in range(most)]
+    there = LISTED + 50
 
+    def rows(after: Row | None, most: int) -> list[Row]:
+        first = after["id"] + 1 if after else 0
+        return [{"id": id} for id in range(first, min(first + most, there))]
+
+    show_list("mails", rows, ("id",), limit=None, all_=False, json_=False)
+    printed = capsys.readouterr()
+    assert f" {LISTED - 1} " in printed.out and f" {LISTED} " not in printed.out
+    assert f"the first {LISTED}; there are more" in printed.err and "--all" in printed.err
     show_list("mails", rows, ("id",), limit=None, all_=False, json_=True)
     printed = capsys.readouterr()
-    assert len(json.loads(printed.out)) == LISTED
-    assert f"the first {LISTED}; there are more" in printed.err and "--all" in printed.err
+    assert (len(json.loads(printed.out)), printed.err) == (there, ""), "a program gets every row"
     show_list("mails", rows, ("id",), limit=7, all_=False, json_=True)
     printed = capsys.readouterr()
     assert (len(json.loads(printed.out)), printed.err) == (7, "")
